@@ -1,0 +1,23 @@
+// Text that came from elsewhere: is it UTF-8, and is it safe to print?
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cnspec {
+
+bool is_utf8(std::string_view text);
+
+// Every byte that is not part of valid UTF-8 becomes U+FFFD.
+std::string to_utf8(std::string_view bytes);
+
+// For one line of output: control characters and invalid UTF-8 become \n, \t or \xNN.
+std::string printable(std::string_view text);
+
+std::string join(const std::vector<std::string>& parts, std::string_view separator);
+
+// The most similar of `known`, for "did you mean"; empty when none comes close.
+std::string closest(std::string_view word, const std::vector<std::string>& known);
+
+}  // namespace cnspec

@@ -1,0 +1,191 @@
+#include "provider/discovery.hpp"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <sys/stat.h>
+
+#include "base/text.hpp"
+#include "cnspec/provider.h"
+#include "provider/elf.hpp"
+#include "provider/trust.hpp"
+
+namespace cnspec::provider {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kSuffix = ".so";
+
+void add_paths(std::string_view list, const char* source, Origin origin, std::vector<Folder>& out,
+               std::vector<Refused>& refused) {
+  while (true) {
+    const auto colon = list.find(':');
+    const fs::path path(list.substr(0, colon));
+    if (path.is_absolute()) {
+      out.push_back({path.lexically_normal(), origin});
+    } else {
+      refused.push_back({path, origin,
+                         Error(std::string(source) + " has " + (path.empty() ? "an empty entry" : "a relative entry") +
+                                   ", expected an absolute path",
+                               ErrorKind::kUntrusted)});
+    }
+    if (colon == std::string_view::npos) return;
+    list.remove_prefix(colon + 1);
+  }
+}
+
+Result<std::vector<std::string>> sorted_entries(const fs::path& folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(folder.c_str()), &::closedir);
+  if (!dir) return fail(std::strerror(errno), errno == ENOENT ? ErrorKind::kNotFound : ErrorKind::kUntrusted);
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+bool is_folder(const fs::path& path) {
+  struct stat info{};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+Result<Manifest> describe(Trust& trust, const fs::path& path) {
+  auto file = trust.open(path);
+  if (!file) return fail(file.error());
+  auto section = read_elf_section(file->fd(), file->size(), CNSPEC_MANIFEST_SECTION);
+  if (!section) return fail(section.error());
+  return read_manifest(*section);
+}
+
+class Search {
+ public:
+  Inventory inventory;
+
+  void folder(const Folder& folder) {
+    if (auto good = trust_.check_folder(folder.path); !good) {
+      // The user's and the system's folders are allowed not to be there; one that was named has to be.
+      const bool optional = folder.origin == Origin::kUser || folder.origin == Origin::kSystem;
+      if (good.error().kind() != ErrorKind::kNotFound || !optional) refuse(folder.path, folder.origin, good.error());
+      return;
+    }
+    auto entries = sorted_entries(folder.path);
+    if (!entries) return refuse(folder.path, folder.origin, entries.error());
+    inventory.folders.push_back(folder);
+    for (const std::string& entry : *entries) one(folder, entry);
+  }
+
+  void finish() {
+    std::sort(inventory.active.begin(), inventory.active.end(),
+              [](const Found& a, const Found& b) { return a.manifest.name < b.manifest.name; });
+  }
+
+ private:
+  // NAME.so, or NAME/NAME.so. The existing tool's NAME.json beside a provider is no provider and no mistake.
+  void one(const Folder& folder, const std::string& entry) {
+    fs::path path = folder.path / entry;
+    if (entry.ends_with(".json")) return;
+    if (!entry.ends_with(kSuffix)) {
+      if (!is_folder(path)) {
+        return refuse(path, folder.origin,
+                      Error("expected a name that ends in " + std::string(kSuffix), ErrorKind::kInvalid));
+      }
+      const std::string file = entry + std::string(kSuffix);
+      if (auto good = trust_.check_folder(path); !good) return refuse(path, folder.origin, good.error());
+      path /= file;
+      struct stat info{};
+      if (::lstat(path.c_str(), &info) != 0) {
+        return refuse(path.parent_path(), folder.origin,
+                      Error("a folder without a provider in it, expected " + printable(file), ErrorKind::kInvalid));
+      }
+    }
+    auto manifest = describe(trust_, path);
+    if (!manifest) return refuse(path, folder.origin, manifest.error());
+    add({std::move(*manifest), std::move(path), folder.origin});
+  }
+
+  // Two providers of one id cannot both answer; nor can two of one name be told apart by those who read it.
+  void add(Found found) {
+    for (const Found& earlier : inventory.active) {
+      if (earlier.manifest.id == found.manifest.id || earlier.manifest.name == found.manifest.name) {
+        inventory.shadowed.push_back({std::move(found), earlier.path});
+        return;
+      }
+    }
+    inventory.active.push_back(std::move(found));
+  }
+
+  void refuse(const fs::path& path, Origin origin, Error reason) {
+    inventory.refused.push_back({path, origin, std::move(reason)});
+  }
+
+  Trust trust_;
+};
+
+}  // namespace
+
+const char* to_string(Origin origin) {
+  switch (origin) {
+    case Origin::kFlag: return "--providers-path";
+    case Origin::kEnvironment: return "PROVIDERS_PATH";
+    case Origin::kUser: return "user";
+    case Origin::kSystem: return "system";
+    case Origin::kBundled: return "bundled";
+  }
+  return "bundled";
+}
+
+const Found* Inventory::by_name(std::string_view name) const {
+  const auto it = std::find_if(active.begin(), active.end(), [&](const Found& f) { return f.manifest.name == name; });
+  return it == active.end() ? nullptr : &*it;
+}
+
+const Found* Inventory::by_connector(std::string_view connector) const {
+  const auto it =
+      std::find_if(active.begin(), active.end(), [&](const Found& f) { return f.manifest.connector(connector); });
+  return it == active.end() ? nullptr : &*it;
+}
+
+std::vector<Folder> search_folders(const SearchOptions& options, std::vector<Refused>& refused) {
+  std::vector<Folder> out;
+  for (const std::string& path : options.flag_paths) {
+    add_paths(path, "--providers-path", Origin::kFlag, out, refused);
+  }
+  const char* environment = std::getenv("PROVIDERS_PATH");
+  if (elevated()) {
+    if (environment) {
+      refused.push_back({environment, Origin::kEnvironment,
+                         Error("this process is elevated and does not listen to PROVIDERS_PATH",
+                               ErrorKind::kUntrusted)});
+    }
+    out.push_back({"/opt/mondoo/providers", Origin::kSystem});
+  } else if (environment) {
+    add_paths(environment, "PROVIDERS_PATH", Origin::kEnvironment, out, refused);
+  } else {
+    const char* home = std::getenv("HOME");
+    if (home && fs::path(home).is_absolute()) {
+      out.push_back({fs::path(home) / ".config/mondoo/providers", Origin::kUser});
+    }
+    out.push_back({"/opt/mondoo/providers", Origin::kSystem});
+  }
+  if (!options.bundled.empty()) out.push_back({options.bundled, Origin::kBundled});
+  return out;
+}
+
+Inventory discover(const SearchOptions& options) {
+  Search search;
+  std::vector<Refused> bad_entries;
+  const auto folders = search_folders(options, bad_entries);
+  search.inventory.refused = std::move(bad_entries);
+  for (const Folder& folder : folders) search.folder(folder);
+  search.finish();
+  return std::move(search.inventory);
+}
+
+}  // namespace cnspec::provider

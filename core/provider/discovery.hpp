@@ -1,0 +1,60 @@
+// Which providers there are: found, described and judged, without running any of their code.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "provider/manifest.hpp"
+
+namespace cnspec::provider {
+
+enum class Origin { kFlag, kEnvironment, kUser, kSystem, kBundled };
+const char* to_string(Origin origin);
+
+struct Folder {
+  std::filesystem::path path;
+  Origin origin;
+};
+
+struct Found {
+  Manifest manifest;
+  std::filesystem::path path;
+  Origin origin;
+};
+
+struct Refused {
+  std::filesystem::path path;  // a file, or a whole folder
+  Origin origin;
+  Error reason;
+};
+
+struct Shadowed {
+  Found provider;
+  std::filesystem::path by;  // the provider of the same id (or name) that comes first
+};
+
+struct Inventory {
+  std::vector<Folder> folders;  // those that exist, in the order they are searched
+  std::vector<Found> active;    // sorted by name
+  std::vector<Shadowed> shadowed;
+  std::vector<Refused> refused;
+
+  const Found* by_name(std::string_view name) const;
+  const Found* by_connector(std::string_view connector) const;
+};
+
+struct SearchOptions {
+  std::vector<std::string> flag_paths;  // --providers-path
+  std::filesystem::path bundled;        // the folder beside the program; empty: none
+};
+
+// The folders in the order of precedence: flag, PROVIDERS_PATH or else the user's and the system's, bundled. An entry
+// that is empty or relative is refused, and so is the environment when the process is elevated.
+std::vector<Folder> search_folders(const SearchOptions& options, std::vector<Refused>& refused);
+
+// One bad entry never hides the good ones. Order: folders as given, entries by name.
+Inventory discover(const SearchOptions& options);
+
+}  // namespace cnspec::provider

@@ -1,0 +1,264 @@
+#include "manifest/model.hpp"
+
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+namespace cnspec::manifest {
+namespace {
+
+bool lower(char c) { return c >= 'a' && c <= 'z'; }
+bool upper(char c) { return c >= 'A' && c <= 'Z'; }
+bool digit(char c) { return c >= '0' && c <= '9'; }
+
+// A word of letters, digits and the `extra` characters that begins with a lower-case letter.
+bool is_name(std::string_view s, std::string_view extra) {
+  return !s.empty() && s.size() <= 128 && lower(s.front()) && std::all_of(s.begin(), s.end(), [&](char c) {
+    return lower(c) || upper(c) || digit(c) || extra.find(c) != std::string_view::npos;
+  });
+}
+
+// Dotted words: no empty word, none that begins with anything but a letter.
+bool is_resource_name(std::string_view s) {
+  while (true) {
+    const auto dot = s.find('.');
+    if (!is_name(s.substr(0, dot), "_")) return false;
+    if (dot == std::string_view::npos) return true;
+    s.remove_prefix(dot + 1);
+  }
+}
+
+bool is_id(std::string_view s) {
+  return is_name(s, "-_./") && s.find("..") == std::string_view::npos && s.find("//") == std::string_view::npos;
+}
+
+bool is_version(std::string_view s) {
+  return !s.empty() && s.size() <= 64 && digit(s.front()) && std::all_of(s.begin(), s.end(), [](char c) {
+    return lower(c) || upper(c) || digit(c) || c == '.' || c == '-' || c == '+';
+  });
+}
+
+bool is_basic_type(std::string_view type) {
+  constexpr std::array kBasic = {"bool", "int",  "float",   "string", "bytes", "regex",
+                                 "time", "dict", "version", "ip",     "range", "any"};
+  return std::find(kBasic.begin(), kBasic.end(), type) != kBasic.end();
+}
+
+bool is_type(std::string_view type, const Manifest& manifest) {
+  for (int depth = 0; depth < 8; ++depth) {
+    if (type.starts_with("[]")) {
+      type.remove_prefix(2);
+    } else if (type.starts_with("map[string]")) {
+      type.remove_prefix(11);
+    } else {
+      return is_basic_type(type) || manifest.resource(type) != nullptr;
+    }
+  }
+  return false;
+}
+
+std::string quoted(std::string_view s) { return '"' + std::string(s) + '"'; }
+
+class Checker {
+ public:
+  explicit Checker(const Manifest& manifest) : m_(manifest) {}
+
+  std::optional<Problem> run() {
+    expect(is_id(m_.id), 0, "id must look like example.com/providers/coffee, found " + quoted(m_.id));
+    expect(is_name(m_.name, "-"), 0,
+           "name must be letters, digits and dashes and begin with a lower-case letter, found " + quoted(m_.name));
+    expect(is_version(m_.version), 0, "version must look like 1.2.3, found " + quoted(m_.version));
+    std::set<std::string> names;
+    for (const Connector& c : m_.connectors) connector(c, names);
+    std::set<std::string> resources;
+    for (const Resource& r : m_.resources) {
+      expect(resources.insert(r.name).second, r.line, "resource " + quoted(r.name) + " is declared twice");
+      resource(r);
+    }
+    return problem_;
+  }
+
+ private:
+  void expect(bool holds, int line, std::string message) {
+    if (!holds && !problem_) problem_ = Problem{line, std::move(message)};
+  }
+
+  void connector(const Connector& c, std::set<std::string>& names) {
+    const std::string who = "connector " + quoted(c.name);
+    expect(is_name(c.name, "-"), c.line, who + ": a name is letters, digits and dashes");
+    expect(names.insert(c.name).second, c.line, who + " is declared twice");
+    for (const std::string& alias : c.aliases) {
+      expect(is_name(alias, "-"), c.line, who + ": alias " + quoted(alias) + " is no name");
+      expect(names.insert(alias).second, c.line, who + ": alias " + quoted(alias) + " is taken");
+    }
+    expect(c.min_args >= 0 && c.min_args <= c.max_args && c.max_args <= 64, c.line,
+           who + ": args must have 0 <= min <= max <= 64");
+    std::set<std::string> flags;
+    for (const Flag& f : c.flags) {
+      flag(c, f, who + ", flag " + quoted(f.name));
+      expect(flags.insert(f.name).second && (f.short_name.empty() || flags.insert(f.short_name).second), f.line,
+             who + ", flag " + quoted(f.name) + ": the name or its short form is taken");
+    }
+  }
+
+  void flag(const Connector& c, const Flag& f, const std::string& who) {
+    constexpr std::array kTypes = {"bool", "int", "string", "list", "map"};
+    expect(is_name(f.name, "-") && f.name.size() > 1, f.line, who + ": a name is two or more letters, digits, dashes");
+    expect(f.short_name.empty() || (f.short_name.size() == 1 && (lower(f.short_name[0]) || upper(f.short_name[0]))),
+           f.line, who + ": short must be one letter, found " + quoted(f.short_name));
+    expect(std::find(kTypes.begin(), kTypes.end(), f.type) != kTypes.end(), f.line,
+           who + ": type must be bool, int, string, list or map, found " + quoted(f.type));
+    expect(!f.secret || f.type == "string", f.line, who + ": a secret has the type string");
+    expect(!f.secret || f.default_value.empty(), f.line, who + ": a secret has no default");
+    if (f.asks_for.empty()) return;
+    expect(f.type == "bool", f.line, who + ": asks_for goes with the type bool");
+    expect(std::any_of(c.flags.begin(), c.flags.end(),
+                       [&](const Flag& other) { return other.secret && other.name == f.asks_for; }),
+           f.line, who + ": asks_for names no secret flag of the connector: " + quoted(f.asks_for));
+  }
+
+  void resource(const Resource& r) {
+    const std::string who = "resource " + quoted(r.name);
+    expect(is_resource_name(r.name), r.line, who + ": a name is dotted words of letters, digits and underscores");
+    if (!r.list.empty()) {
+      expect(m_.resource(r.list) != nullptr, r.line, who + ": list names no resource: " + quoted(r.list));
+      expect(r.fields.empty(), r.line, who + ": a list resource has the fields of its rows, and none of its own");
+    }
+    fields(r.args, who + ", argument ");
+    fields(r.fields, who + ", field ");
+    for (const std::string& name : r.defaults) {
+      expect(std::any_of(r.fields.begin(), r.fields.end(), [&](const Field& f) { return f.name == name; }), r.line,
+             who + ": defaults names no field: " + quoted(name));
+    }
+  }
+
+  void fields(const std::vector<Field>& fields, const std::string& who) {
+    std::set<std::string> names;
+    for (const Field& f : fields) {
+      expect(is_name(f.name, "_"), f.line, who + quoted(f.name) + ": a name is letters, digits and underscores");
+      expect(names.insert(f.name).second, f.line, who + quoted(f.name) + " is declared twice");
+      expect(is_type(f.type, m_), f.line,
+             who + quoted(f.name) + ": type " + quoted(f.type) + " is neither a basic type nor a resource");
+    }
+  }
+
+  const Manifest& m_;
+  std::optional<Problem> problem_;
+};
+
+using Writer = rapidjson::Writer<rapidjson::StringBuffer, rapidjson::UTF8<>, rapidjson::ASCII<>>;
+
+// Absent and empty mean the same, so empty is left out.
+void put(Writer& w, const char* key, const std::string& value) {
+  if (value.empty()) return;
+  w.Key(key);
+  w.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
+}
+void put(Writer& w, const char* key, bool value) {
+  if (!value) return;
+  w.Key(key);
+  w.Bool(true);
+}
+void put(Writer& w, const char* key, int value) {
+  if (value == 0) return;
+  w.Key(key);
+  w.Int(value);
+}
+void put(Writer& w, const char* key, const std::vector<std::string>& values) {
+  if (values.empty()) return;
+  w.Key(key);
+  w.StartArray();
+  for (const std::string& value : values) w.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
+  w.EndArray();
+}
+template <class T, class WriteOne>
+void put(Writer& w, const char* key, const std::vector<T>& values, WriteOne&& write_one) {
+  if (values.empty()) return;
+  w.Key(key);
+  w.StartArray();
+  for (const T& value : values) {
+    w.StartObject();
+    write_one(value);
+    w.EndObject();
+  }
+  w.EndArray();
+}
+
+}  // namespace
+
+const Resource* Manifest::resource(std::string_view wanted) const {
+  const auto it = std::find_if(resources.begin(), resources.end(), [&](const Resource& r) { return r.name == wanted; });
+  return it == resources.end() ? nullptr : &*it;
+}
+
+const Connector* Manifest::connector(std::string_view wanted) const {
+  const auto it = std::find_if(connectors.begin(), connectors.end(), [&](const Connector& c) {
+    return c.name == wanted || std::find(c.aliases.begin(), c.aliases.end(), wanted) != c.aliases.end();
+  });
+  return it == connectors.end() ? nullptr : &*it;
+}
+
+std::optional<Problem> check(const Manifest& manifest) { return Checker(manifest).run(); }
+
+std::string to_json(const Manifest& m) {
+  rapidjson::StringBuffer buffer;
+  Writer w(buffer);
+  const auto write_field = [&](const Field& f) {
+    put(w, "name", f.name);
+    put(w, "type", f.type);
+    put(w, "doc", f.doc);
+    put(w, "required", f.required);
+  };
+  w.StartObject();
+  put(w, "id", m.id);
+  put(w, "name", m.name);
+  put(w, "version", m.version);
+  put(w, "summary", m.summary);
+  put(w, "os", m.os);
+  put(w, "arch", m.arch);
+  put(w, "abi_minor", m.abi_minor);
+  put(w, "threads_many", m.threads_many);
+  put(w, "open_schema", m.open_schema);
+  w.Key("capabilities");
+  w.StartObject();
+  put(w, "network", m.capabilities.network);
+  put(w, "files", m.capabilities.files);
+  put(w, "env", m.capabilities.env);
+  put(w, "exec", m.capabilities.exec);
+  w.EndObject();
+  put(w, "connectors", m.connectors, [&](const Connector& c) {
+    put(w, "name", c.name);
+    put(w, "aliases", c.aliases);
+    put(w, "summary", c.summary);
+    put(w, "usage", c.usage);
+    put(w, "min_args", c.min_args);
+    put(w, "max_args", c.max_args);
+    put(w, "hidden", c.hidden);
+    put(w, "flags", c.flags, [&](const Flag& f) {
+      put(w, "name", f.name);
+      put(w, "short", f.short_name);
+      put(w, "type", f.type);
+      put(w, "summary", f.summary);
+      put(w, "default", f.default_value);
+      put(w, "asks_for", f.asks_for);
+      put(w, "secret", f.secret);
+      put(w, "required", f.required);
+      put(w, "hidden", f.hidden);
+    });
+  });
+  put(w, "resources", m.resources, [&](const Resource& r) {
+    put(w, "name", r.name);
+    put(w, "doc", r.doc);
+    put(w, "list", r.list);
+    put(w, "defaults", r.defaults);
+    put(w, "args", r.args, write_field);
+    put(w, "fields", r.fields, write_field);
+  });
+  w.EndObject();
+  return {buffer.GetString(), buffer.GetSize()};
+}
+
+}  // namespace cnspec::manifest
