@@ -11,16 +11,16 @@ namespace cnspec {
 
 // What a caller may want to tell apart. The platform's own codes keep their gRPC names in Error::status.
 enum class ErrorKind {
-  kFailed,           // anything without a kind of its own
-  kUsage,            // wrong arguments; exit code 2
-  kConfig,           // the configuration is unusable; exit code 78
+  kFailed,  // anything without a kind of its own
+  kUsage,   // wrong arguments; exit code 2
+  kConfig,  // the configuration is unusable; exit code 78
   kNotFound,
-  kUntrusted,        // a file's owner, mode or contents forbid using it
-  kUnavailable,      // could not be asked: name look-up, connection, TLS, proxy
-  kTimeout,          // the deadline passed
+  kUntrusted,    // a file's owner, mode or contents forbid using it
+  kUnavailable,  // could not be asked: name look-up, connection, TLS, proxy
+  kTimeout,      // the deadline passed
   kCancelled,
-  kRejected,         // the other side answered, and the answer is no
-  kInvalid,          // an answer or a file that does not make sense
+  kRejected,  // the other side answered, and the answer is no
+  kInvalid,   // an answer or a file that does not make sense
 };
 
 class Error {
@@ -38,9 +38,15 @@ class Error {
   }
 
   // How to mend it: one imperative sentence, printed after the message.
-  Error&& hint(std::string text) && { hint_ = std::move(text); return std::move(*this); }
+  Error&& hint(std::string text) && {
+    hint_ = std::move(text);
+    return std::move(*this);
+  }
   // The gRPC code of a platform's answer (16 is Unauthenticated); 0 when it was no such answer.
-  Error&& status(int code) && { status_ = code; return std::move(*this); }
+  Error&& status(int code) && {
+    status_ = code;
+    return std::move(*this);
+  }
 
   ErrorKind kind() const { return kind_; }
   int status() const { return status_; }
@@ -65,6 +71,8 @@ using Result = tl::expected<T, Error>;
 inline tl::unexpected<Error> fail(std::string what, ErrorKind kind = ErrorKind::kFailed) {
   return tl::unexpected<Error>(Error(std::move(what), kind));
 }
-inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
+inline tl::unexpected<Error> fail(Error error) {
+  return tl::unexpected<Error>(std::move(error));
+}
 
 }  // namespace cnspec

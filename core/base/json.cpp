@@ -15,9 +15,15 @@ constexpr int kMaxDepth = 64;
 struct DepthCheck : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, DepthCheck> {
   int depth = 0;
   bool StartObject() { return ++depth <= kMaxDepth; }
-  bool EndObject(rapidjson::SizeType) { --depth; return true; }
+  bool EndObject(rapidjson::SizeType) {
+    --depth;
+    return true;
+  }
   bool StartArray() { return ++depth <= kMaxDepth; }
-  bool EndArray(rapidjson::SizeType) { --depth; return true; }
+  bool EndArray(rapidjson::SizeType) {
+    --depth;
+    return true;
+  }
 };
 
 constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;

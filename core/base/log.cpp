@@ -15,11 +15,16 @@ namespace {
 
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {
-    case Level::kTrace: return spdlog::level::trace;
-    case Level::kDebug: return spdlog::level::debug;
-    case Level::kInfo: return spdlog::level::info;
-    case Level::kWarn: return spdlog::level::warn;
-    case Level::kError: return spdlog::level::err;
+    case Level::kTrace:
+      return spdlog::level::trace;
+    case Level::kDebug:
+      return spdlog::level::debug;
+    case Level::kInfo:
+      return spdlog::level::info;
+    case Level::kWarn:
+      return spdlog::level::warn;
+    case Level::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::err;
 }
@@ -48,10 +53,12 @@ class JsonFormatter : public spdlog::formatter {
     gmtime_r(&when, &parts);
     std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &parts);
     const std::string text = to_utf8({msg.payload.data(), msg.payload.size()});
-    line.AddMember("level", json::Value(kNames[std::min<std::size_t>(static_cast<std::size_t>(msg.level), 4)], alloc),
+    line.AddMember("level",
+                   json::Value(kNames[std::min<std::size_t>(static_cast<std::size_t>(msg.level), 4)], alloc),
                    alloc);
     line.AddMember("time", json::Value(stamp, alloc), alloc);
-    line.AddMember("message", json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), alloc), alloc);
+    line.AddMember("message", json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), alloc),
+                   alloc);
     const std::string written = json::write(line) + "\n";
     out.append(written.data(), written.data() + written.size());
   }
@@ -78,10 +85,16 @@ std::shared_ptr<spdlog::logger>& logger() {
 
 }  // namespace
 
-void configure(Level level, bool json) { logger() = make_logger(level, json); }
+void configure(Level level, bool json) {
+  logger() = make_logger(level, json);
+}
 
-bool enabled(Level level) { return logger()->should_log(to_spdlog(level)); }
+bool enabled(Level level) {
+  return logger()->should_log(to_spdlog(level));
+}
 
-void write(Level level, std::string_view message) { logger()->log(to_spdlog(level), message); }
+void write(Level level, std::string_view message) {
+  logger()->log(to_spdlog(level), message);
+}
 
 }  // namespace cnspec::log

@@ -15,6 +15,11 @@ std::string to_utf8(std::string_view bytes);
 // For one line of output: control characters and invalid UTF-8 become \n, \t or \xNN.
 std::string printable(std::string_view text);
 
+// A value behind "key=": quoted when a reader could not tell where it ends.
+std::string quoted_if_needed(std::string_view value);
+
+std::string_view trim(std::string_view text);  // ASCII white space, both ends
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
 // The most similar of `known`, for "did you mean"; empty when none comes close.

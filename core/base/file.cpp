@@ -1,0 +1,109 @@
+#include "base/file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/random.hpp"
+#include "base/text.hpp"
+
+namespace cnspec {
+namespace {
+
+class Fd {
+ public:
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  ~Fd() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+  int close() { return ::close(std::exchange(fd_, -1)); }
+
+ private:
+  int fd_;
+};
+
+tl::unexpected<Error> failed(const std::filesystem::path& path, const std::string& why,
+                             ErrorKind kind = ErrorKind::kFailed) {
+  return fail(printable(path.string()) + ": " + why, kind);
+}
+
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+Result<void> make_folders(const std::filesystem::path& folder) {
+  if (folder.empty()) return {};
+  struct stat info {};
+  if (::stat(folder.c_str(), &info) == 0) {
+    if (S_ISDIR(info.st_mode)) return {};
+    return failed(folder, "expected a folder, found a file");
+  }
+  if (auto made = make_folders(folder.parent_path()); !made) return made;
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return failed(folder, std::strerror(errno));
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> read_small_file(const std::filesystem::path& path, std::size_t max_size) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  if (file.get() < 0) {
+    return failed(path, std::strerror(errno),
+                  errno == ENOENT || errno == ENOTDIR ? ErrorKind::kNotFound : ErrorKind::kFailed);
+  }
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) return failed(path, std::strerror(errno));
+  if (!S_ISREG(info.st_mode)) {
+    const char* kind = S_ISDIR(info.st_mode) ? "a folder" : S_ISFIFO(info.st_mode) ? "a FIFO" : "a device";
+    return failed(path, std::string("expected a regular file, found ") + kind);
+  }
+  std::string out;
+  char buffer[16384];
+  while (true) {
+    const ssize_t n = ::read(file.get(), buffer, sizeof buffer);
+    if (n == 0) return out;
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return failed(path, std::strerror(errno));
+    out.append(buffer, static_cast<std::size_t>(n));
+    if (out.size() > max_size) return failed(path, "has more than " + std::to_string(max_size) + " bytes");
+  }
+}
+
+Result<void> write_file_atomically(const std::filesystem::path& named, std::string_view text, mode_t mode) {
+  std::error_code ec;
+  std::filesystem::path path = std::filesystem::absolute(named, ec);
+  if (const auto target = std::filesystem::canonical(path, ec); !ec) path = target;
+  const auto folder = path.parent_path();
+  if (auto made = make_folders(folder); !made) return made;
+
+  const std::filesystem::path temporary = path.string() + "." + random_hex(6) + ".tmp";
+  Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (file.get() < 0) return failed(path, std::strerror(errno));
+  const bool written = ::fchmod(file.get(), mode) == 0 && write_all(file.get(), text) &&
+                       ::fsync(file.get()) == 0 && file.close() == 0 &&
+                       ::rename(temporary.c_str(), path.c_str()) == 0;
+  if (!written) {
+    const std::string why = std::strerror(errno);
+    ::unlink(temporary.c_str());
+    return failed(path, why);
+  }
+  // The rename has to survive a power cut as well; where a folder cannot be synced, nothing more can be done.
+  const Fd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() >= 0) ::fsync(directory.get());
+  return {};
+}
+
+}  // namespace cnspec

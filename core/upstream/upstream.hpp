@@ -1,0 +1,76 @@
+// The platform's calls, typed. JSON on the wire; see the methods for which need credentials.
+#pragma once
+
+#include <utility>  // Boost 1.74 forgets it
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "auth/auth.hpp"
+#include "base/error.hpp"
+#include "base/json.hpp"
+#include "base/time.hpp"
+#include "transport/transport.hpp"
+
+namespace cnspec::upstream {
+
+using transport::Deadline;
+template <class T>
+using Task = boost::asio::awaitable<Result<T>>;
+
+struct Health {
+  std::string status;  // SERVING, NOT_SERVING, UNKNOWN, SERVICE_UNKNOWN
+  std::string time;    // as sent, RFC 3339
+  std::string api_version;
+  Clock::time_point asked, answered;  // by our clock
+};
+
+// What this machine says of itself.
+struct AgentInfo {
+  std::string mrn;  // once registered
+  std::string platform_name, platform_release, platform_arch, platform_ip, platform_hostname, platform_id;
+};
+
+// A service account, as the platform hands it out once.
+struct Credential {
+  std::string mrn, scope_mrn, private_key, certificate, api_endpoint;
+};
+
+struct Registration {
+  std::string agent_mrn;
+  Credential credential;  // all empty when the caller signed with one it already had
+};
+
+// On the loop's thread, like the transport, which outlives it. Errors: kRejected when the platform said no,
+// with its gRPC code as the status; kUnavailable or kTimeout when it could not be asked; kInvalid for an
+// answer that makes no sense.
+class Upstream {
+ public:
+  // `endpoint` has no slash at its end.
+  Upstream(transport::Transport& transport, std::string endpoint)
+      : transport_(transport), endpoint_(std::move(endpoint)) {}
+
+  Task<Health> health(Deadline deadline);
+  Task<Registration> register_agent(auth::Authenticator& auth, std::string token, std::string name,
+                                    AgentInfo info, Deadline deadline);
+  Task<void> unregister_agent(auth::Authenticator& auth, std::string agent_mrn, Deadline deadline);
+  // Proves the credentials.
+  Task<void> ping(auth::Authenticator& auth, Deadline deadline);
+
+ private:
+  Task<json::Document> call(std::string method, std::string body, auth::Authenticator* auth,
+                            Deadline deadline);
+
+  transport::Transport& transport_;
+  std::string endpoint_;
+};
+
+// The newest released version, announced at <updates_url>/cnspec/latest.json.
+Task<std::string> latest_version(transport::Transport& transport, std::string updates_url, Deadline deadline);
+
+const char* code_name(int grpc_code);  // "Unauthenticated"
+
+}  // namespace cnspec::upstream
