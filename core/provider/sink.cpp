@@ -27,6 +27,7 @@ std::int32_t RowSink::violate(std::string message) {
 std::int32_t RowSink::row_begin(cnspec_str type, cnspec_str id) {
   if (violation_) return CNSPEC_SINK_STOP;
   if (open_) return violate("began a row of " + shown(type) + " before it ended the one before");
+  if (identify_ && !rows_.empty()) return violate("sent more than one row to identify");
   if (rows_.size() >= limits_.rows) return violate("sent more than " + std::to_string(limits_.rows) + " rows");
   if (!is_utf8(view(id)) || !is_utf8(view(type))) return violate("sent a row whose type or id is not UTF-8");
   bytes_ += sizeof(Row) + type.size + id.size;

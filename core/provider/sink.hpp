@@ -32,6 +32,9 @@ class RowSink {
   std::int32_t put(std::uint32_t field, const cnspec_value& value);
   std::int32_t row_end();
 
+  // Notes what the provider did wrong, unless something was noted before. Answers CNSPEC_SINK_STOP.
+  std::int32_t violate(std::string message);
+
   // What the provider did wrong, if anything.
   const std::optional<Error>& violation() const { return violation_; }
   std::vector<Row> take_rows();
@@ -43,7 +46,6 @@ class RowSink {
     std::vector<std::optional<std::optional<Type>>> fields;
   };
 
-  std::int32_t violate(std::string message);
   const Type* declared(RowType& type, std::uint32_t field);
   bool copy(const cnspec_value& from, Value& to, int depth);
   bool copy_text(cnspec_str from, std::string& to);

@@ -1,0 +1,88 @@
+#include "provider/network.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/text.hpp"
+
+namespace cnspec::provider {
+namespace {
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+bool letter_or_digit(char c) {
+  return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9');
+}
+
+std::string lowered(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), lower);
+  return out;
+}
+
+bool only(std::string_view text, std::string_view extra) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+    return letter_or_digit(c) || extra.find(c) != std::string_view::npos;
+  });
+}
+
+bool is_port(std::string_view text) {
+  unsigned port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return error == std::errc() && end == text.data() + text.size() && port > 0 && port <= 65535;
+}
+
+}  // namespace
+
+Result<std::string> url_host(std::string_view url) {
+  // The path and the query may carry a secret, so no message shows them.
+  const auto refuse = [](const std::string& what) { return fail("the URL " + what, ErrorKind::kInvalid); };
+  if (std::any_of(url.begin(), url.end(), [](char c) { return c == '\\' || !(c > ' ' && c < 0x7f); })) {
+    return refuse("has a blank, a backslash, a control character or one outside ASCII");
+  }
+  const auto colon = url.find("://");
+  const std::string scheme = lowered(url.substr(0, colon == std::string_view::npos ? 0 : colon));
+  if (scheme != "http" && scheme != "https") {
+    return refuse(scheme.empty() ? "is not absolute, expected http:// or https://"
+                                 : "has the scheme \"" + printable(scheme) + "\", expected http or https");
+  }
+  std::string_view authority = url.substr(colon + 3);
+  authority = authority.substr(0, authority.find_first_of("/?#"));
+  if (authority.find('@') != std::string_view::npos)
+    return refuse("names a user; send credentials in a header");
+
+  std::string_view host = authority;
+  std::string_view after;
+  if (authority.starts_with("[")) {
+    const auto close = authority.find(']');
+    host = authority.substr(1, close == std::string_view::npos ? close : close - 1);
+    after = close == std::string_view::npos ? "?" : authority.substr(close + 1);
+    if (!only(host, ":.")) return refuse("has an IPv6 address that is none");
+  } else if (const auto port = authority.find(':'); port != std::string_view::npos) {
+    host = authority.substr(0, port);
+    after = authority.substr(port);
+  }
+  if (!after.empty() && (after.front() != ':' || !is_port(after.substr(1))))
+    return refuse("has a port that is none");
+  if (host.ends_with('.')) host.remove_suffix(1);
+  if (!only(host, authority.starts_with("[") ? ":." : "-._")) return refuse("has a host that is none");
+  return lowered(host);
+}
+
+bool host_allowed(std::string_view host, const std::vector<std::string>& patterns) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& spelled) {
+    const std::string pattern = lowered(spelled);
+    if (pattern == "*") return true;
+    if (!pattern.starts_with("*.")) return host == pattern;
+    const std::string_view below = std::string_view(pattern).substr(1);
+    return host.size() > below.size() && host.ends_with(below);
+  });
+}
+
+bool is_http_token(std::string_view text) {
+  return only(text, "!#$%&'*+-.^_`|~");
+}
+
+}  // namespace cnspec::provider

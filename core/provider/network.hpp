@@ -1,0 +1,23 @@
+// Where a provider's requests may go: the allow-list of its manifest.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace cnspec::provider {
+
+// The host of an absolute http or https URL, in lower case, an IPv6 address without its brackets. Whatever
+// two readers of a URL could understand differently is refused: user names, backslashes, control characters,
+// escapes in the host.
+Result<std::string> url_host(std::string_view url);
+
+// Patterns: "example.com" is that host alone, "*.example.com" everything below it, "*" every host.
+bool host_allowed(std::string_view host, const std::vector<std::string>& patterns);
+
+// What RFC 9110 calls a token: a method, a header's name.
+bool is_http_token(std::string_view text);
+
+}  // namespace cnspec::provider
