@@ -3,7 +3,6 @@
 # Builds the provider NAME as one shared library, NAME.so, with its manifest inside. The sources include the
 # generated "manifest.h" for CNSPEC_MANIFEST and the names of the resources and fields. VERSION stands in for a
 # version that provider.yaml does not give.
-set(_cnspec_provider_map ${CMAKE_CURRENT_LIST_DIR}/provider.map)
 
 function(cnspec_add_provider name)
   cmake_parse_arguments(ARG "" "MANIFEST;VERSION;OUTPUT" "SOURCES;LIBRARIES" ${ARGN})
@@ -34,14 +33,14 @@ function(cnspec_add_provider name)
   set_target_properties(${target} PROPERTIES
     PREFIX "" OUTPUT_NAME ${name} POSITION_INDEPENDENT_CODE ON
     C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
-    LINK_DEPENDS ${_cnspec_provider_map})
+    LINK_DEPENDS ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/provider.map)
   if(ARG_OUTPUT)
     set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${ARG_OUTPUT})
   endif()
   if(UNIX AND NOT APPLE)
     # Everything is bound when the library is loaded, and nothing but the entry function can be seen.
     target_link_options(${target} PRIVATE -Wl,-z,now -Wl,--exclude-libs,ALL
-      -Wl,--version-script=${_cnspec_provider_map})
+      -Wl,--version-script=${CMAKE_CURRENT_FUNCTION_LIST_DIR}/provider.map)
     # A sanitizer's run-time library is found in the host, so its symbols stay open.
     if(NOT CMAKE_MODULE_LINKER_FLAGS MATCHES "fsanitize" AND NOT CNSPEC_SANITIZE)
       target_link_options(${target} PRIVATE -Wl,-z,defs)
