@@ -1,0 +1,208 @@
+#include "data_folder.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+namespace cnspec::platform {
+namespace {
+
+namespace fs = std::filesystem;
+
+auto system_error(const std::string& what, int error) {
+  return fail(what + ": " + std::strerror(error));
+}
+
+// Nothing when there is no such file.
+Result<std::optional<std::string>> read_if_there(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) {
+    if (errno == ENOENT) return std::nullopt;
+    return system_error("cannot read " + path.string(), errno);
+  }
+  const FileLock closer(fd);
+  std::string text;
+  std::array<char, 4096> buffer{};
+  ssize_t n = 0;
+  while ((n = ::read(fd, buffer.data(), buffer.size())) != 0) {
+    if (n > 0) {
+      text.append(buffer.data(), static_cast<std::size_t>(n));
+    } else if (errno != EINTR) {
+      return system_error("cannot read " + path.string(), errno);
+    }
+  }
+  return text;
+}
+
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (n > 0) {
+      text.remove_prefix(static_cast<std::size_t>(n));
+    } else if (errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// All or nothing, also across a loss of power.
+Result<void> write_whole(const fs::path& path, std::string_view text) {
+  const fs::path temporary = path.string() + ".new";
+  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return system_error("cannot write " + path.string(), errno);
+  const FileLock closer(fd);
+  if (!write_all(fd, text) || ::fsync(fd) != 0 || ::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(temporary.c_str());
+    return system_error("cannot write " + path.string(), error);
+  }
+  const int folder = ::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {
+    const FileLock folder_closer(folder);
+    ::fsync(folder);
+  }
+  return {};
+}
+
+enum class Wait { kYes, kNo };
+
+Result<FileLock> lock(const fs::path& path, Wait wait) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return system_error("cannot write " + path.string(), errno);
+  FileLock result(fd);
+  while (::flock(fd, LOCK_EX | (wait == Wait::kYes ? 0 : LOCK_NB)) != 0) {
+    if (errno != EINTR) return system_error("cannot lock " + path.string(), errno);
+  }
+  return result;
+}
+
+auto named(const fs::path& path, Error cause) {
+  return fail(Error::wrap(path.string(), std::move(cause)));
+}
+
+}  // namespace
+
+FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+FileLock& FileLock::operator=(FileLock&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+FileLock::~FileLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<DataFolder> DataFolder::create(const fs::path& given) {
+  std::error_code error;
+  const fs::path path = fs::absolute(given, error).lexically_normal();
+  if (error) return fail("cannot use the data folder " + given.string() + ": " + error.message());
+  if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+    return system_error("cannot make the data folder " + path.string(), errno);
+  }
+  const bool ours = fs::exists(path / "platform.db", error) || fs::exists(path / ".setup.lock", error);
+  const bool empty = fs::is_empty(path, error);
+  if (error) return fail("cannot use the data folder " + path.string() + ": " + error.message());
+  if (!ours && !empty) {
+    return fail(Error("the folder " + path.string() + " holds something else than a platform's data")
+                    .hint("name a folder that is empty or does not exist yet"));
+  }
+  if (::chmod(path.c_str(), 0700) != 0)
+    return system_error("cannot protect the data folder " + path.string(), errno);
+  return DataFolder(path);
+}
+
+Result<DataFolder> DataFolder::open(const fs::path& given) {
+  std::error_code error;
+  const fs::path path = fs::absolute(given, error).lexically_normal();
+  if (error || !fs::exists(path / "platform.db", error)) {
+    return fail(Error("no platform's data in " + path.string())
+                    .hint("name the folder that `serve` was given as --data"));
+  }
+  return DataFolder(path);
+}
+
+Result<Store> DataFolder::store() const {
+  // SQLite's own locks do not cover the switch to a write-ahead log.
+  const auto held = lock(path_ / ".setup.lock", Wait::kYes);
+  if (!held) return fail(held.error());
+  return Store::open(path_ / "platform.db");
+}
+
+Result<Authority> DataFolder::authority() const {
+  const auto held = lock(path_ / ".setup.lock", Wait::kYes);
+  if (!held) return fail(held.error());
+  const fs::path key_file = path_ / "ca.key";
+  const auto key_pem = read_if_there(key_file);
+  if (!key_pem) return fail(key_pem.error());
+  const auto certificate_pem = read_if_there(ca_file());
+  if (!certificate_pem) return fail(certificate_pem.error());
+
+  // The certificate is written last: without it nobody can have trusted the key yet.
+  if (!*certificate_pem) {
+    auto authority = make_authority();
+    if (!authority) return authority;
+    if (auto written = write_whole(key_file, private_key_to_pem(authority->key)); !written) {
+      return fail(written.error());
+    }
+    if (auto written = write_whole(ca_file(), certificate_to_pem(authority->certificate)); !written) {
+      return fail(written.error());
+    }
+    return authority;
+  }
+  if (!*key_pem) return fail("cannot read " + key_file.string() + ": no such file, though ca.pem is there");
+  auto key = private_key_from_pem(**key_pem);
+  if (!key) return named(key_file, std::move(key.error()));
+  auto certificate = certificate_from_pem(**certificate_pem);
+  if (!certificate) return named(ca_file(), std::move(certificate.error()));
+  if (X509_check_private_key(certificate->get(), key->get()) != 1) {
+    return fail(key_file.string() + " does not belong to " + ca_file().string());
+  }
+  if (is_expired(*certificate)) {
+    return fail(Error("the certificate authority " + ca_file().string() + " has expired")
+                    .hint("remove ca.pem and ca.key there; every client must then trust the new ca.pem"));
+  }
+  return Authority{std::move(*key), std::move(*certificate)};
+}
+
+Result<Key> DataFolder::token_key() const {
+  const auto held = lock(path_ / ".setup.lock", Wait::kYes);
+  if (!held) return fail(held.error());
+  const fs::path file = path_ / "token.key";
+  const auto pem = read_if_there(file);
+  if (!pem) return fail(pem.error());
+  if (*pem) {
+    auto key = private_key_from_pem(**pem);
+    return key ? std::move(key) : named(file, std::move(key.error()));
+  }
+  auto key = make_key("P-384");
+  if (!key) return key;
+  if (auto written = write_whole(file, private_key_to_pem(*key)); !written) return fail(written.error());
+  return key;
+}
+
+Result<FileLock> DataFolder::lock_for_serving() const {
+  auto held = lock(path_ / ".serve.lock", Wait::kNo);
+  if (!held)
+    return fail(Error::wrap("is another cnspec-platform serving this data folder?", std::move(held.error())));
+  return held;
+}
+
+Result<fs::path> default_data_folder() {
+  const char* data_home = std::getenv("XDG_DATA_HOME");
+  if (data_home && fs::path(data_home).is_absolute()) return fs::path(data_home) / "cnspec-platform";
+  const char* home = std::getenv("HOME");
+  if (home && fs::path(home).is_absolute()) return fs::path(home) / ".local/share/cnspec-platform";
+  return fail(
+      Error("HOME is not set, so there is no default data folder", ErrorKind::kUsage).hint("use --data"));
+}
+
+}  // namespace cnspec::platform

@@ -1,0 +1,301 @@
+// cnspec-platform: a local registration platform.
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+
+#include "base/json.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "base/version.hpp"
+#include "data_folder.hpp"
+#include "faults.hpp"
+#include "server.hpp"
+#include "service.hpp"
+
+namespace cnspec::platform {
+namespace {
+
+constexpr int kExitUsage = 2;
+
+struct Arguments {
+  std::string data;
+
+  std::string listen = "127.0.0.1:8443";
+  std::string clock_skew = "0";
+  std::vector<std::string> delays;
+  std::vector<std::string> failures;
+  std::string request_timeout = "10s";
+  std::size_t max_connections = 256;
+  std::string latest_version = kVersion;
+  bool access_log = false;
+
+  std::string space;
+  std::string expires = "1h";
+  std::string description;
+  std::string api_endpoint;
+
+  std::string mrn;
+  std::string output = "text";
+};
+
+Result<std::filesystem::path> data_path(const Arguments& arguments) {
+  if (arguments.data.empty()) return default_data_folder();
+  return std::filesystem::path(arguments.data);
+}
+
+Result<DataFolder> make_data(const Arguments& arguments) {
+  const auto path = data_path(arguments);
+  return path ? DataFolder::create(*path) : fail(path.error());
+}
+
+Result<Store> open_store(const Arguments& arguments) {
+  const auto path = data_path(arguments);
+  if (!path) return fail(path.error());
+  const auto folder = DataFolder::open(*path);
+  return folder ? folder->store() : fail(folder.error());
+}
+
+Result<ServerOptions> server_options(const Arguments& arguments) {
+  ServerOptions options;
+  if (auto parsed = parse_listen(arguments.listen, options); !parsed) return fail(parsed.error());
+  const auto timeout = parse_duration(arguments.request_timeout);
+  if (!timeout) return fail(timeout.error());
+  if (timeout->count() <= 0) return fail("--request-timeout must be longer than nothing", ErrorKind::kUsage);
+  options.request_timeout = *timeout;
+  options.max_connections = arguments.max_connections;
+  options.access_log = arguments.access_log;
+  for (const std::string& delay : arguments.delays) {
+    if (auto added = options.faults.add_delay(delay); !added) return fail(added.error());
+  }
+  for (const std::string& failure : arguments.failures) {
+    if (auto added = options.faults.add_failure(failure); !added) return fail(added.error());
+  }
+  return options;
+}
+
+Result<void> serve(const Arguments& arguments) {
+  auto options = server_options(arguments);
+  if (!options) return fail(options.error());
+  const auto skew = parse_duration(arguments.clock_skew);
+  if (!skew) return fail(skew.error());
+
+  const auto folder = make_data(arguments);
+  if (!folder) return fail(folder.error());
+  const auto lock = folder->lock_for_serving();
+  if (!lock) return fail(lock.error());
+  auto authority = folder->authority();
+  if (!authority) return fail(authority.error());
+  auto token_key = folder->token_key();
+  if (!token_key) return fail(token_key.error());
+  auto store = folder->store();
+  if (!store) return fail(store.error());
+  auto server = Server::listen(std::move(*options), *authority);
+  if (!server) return fail(server.error());
+  if (auto saved = store->set_endpoint(server->url()); !saved) return saved;
+
+  Service service(std::move(*store), std::move(*authority), std::move(*token_key),
+                  {server->url(), *skew, arguments.latest_version});
+  server->run(service, [&] {
+    log::info("for development, tests and air-gapped labs; this is no production service");
+    std::cout << "url: " << server->url() << "\nca: " << folder->ca_file().string() << std::endl;
+  });
+  return {};
+}
+
+Result<void> create(const Arguments& arguments) {
+  TokenRequest request;
+  auto space = parse_space(arguments.space);
+  if (!space) return fail(space.error());
+  request.space = std::move(*space);
+  const auto lifetime = parse_duration(arguments.expires);
+  if (!lifetime) return fail(lifetime.error());
+  request.lifetime = std::chrono::floor<std::chrono::seconds>(*lifetime);
+  if (!is_utf8(arguments.description)) return fail("--description is not UTF-8", ErrorKind::kUsage);
+  request.description = arguments.description;
+  request.endpoint = arguments.api_endpoint;
+
+  const auto folder = make_data(arguments);
+  if (!folder) return fail(folder.error());
+  const auto key = folder->token_key();
+  if (!key) return fail(key.error());
+  auto store = folder->store();
+  if (!store) return fail(store.error());
+  if (request.endpoint.empty()) {
+    auto endpoint = store->endpoint();
+    if (!endpoint) return fail(endpoint.error());
+    request.endpoint = std::move(*endpoint);
+  }
+  const auto token = create_token(*store, *key, request);
+  if (!token) return fail(token.error());
+  std::cout << *token << std::endl;
+  return {};
+}
+
+Result<void> revoke(const Arguments& arguments) {
+  auto store = open_store(arguments);
+  if (!store) return fail(store.error());
+  const auto revoked = store->revoke(arguments.mrn, now());
+  if (!revoked) return fail(revoked.error());
+  if (!*revoked)
+    return fail("there is nothing called " + arguments.mrn + ", or it was revoked before",
+                ErrorKind::kNotFound);
+  return {};
+}
+
+// One line each in text; in JSON an object with three lists.
+Result<void> list(const Arguments& arguments) {
+  std::string space;
+  if (!arguments.space.empty()) {
+    auto parsed = parse_space(arguments.space);
+    if (!parsed) return fail(parsed.error());
+    space = std::move(*parsed);
+  }
+  auto store = open_store(arguments);
+  if (!store) return fail(store.error());
+  const auto tokens = store->tokens(space);
+  if (!tokens) return fail(tokens.error());
+  const auto accounts = store->service_accounts(space);
+  if (!accounts) return fail(accounts.error());
+  const auto agents = store->agents(space);
+  if (!agents) return fail(agents.error());
+
+  json::Document document(rapidjson::kObjectType);
+  auto& allocator = document.GetAllocator();
+  using Fields = std::vector<std::pair<const char*, std::string>>;
+  std::string text;
+  const auto add = [&](json::Value& to, const char* kind, const Fields& fields) {
+    json::Value object(rapidjson::kObjectType);
+    std::vector<std::string> words = {kind};
+    for (const auto& [name, value] : fields) {
+      if (value.empty()) continue;
+      words.push_back(printable(value));
+      object.AddMember(rapidjson::StringRef(name), json::Value(value.c_str(), allocator), allocator);
+    }
+    text += join(words, "\t") + "\n";
+    to.PushBack(object, allocator);
+  };
+  json::Value token_list(rapidjson::kArrayType), account_list(rapidjson::kArrayType),
+      agent_list(rapidjson::kArrayType);
+  for (const Token& t : *tokens) {
+    const char* state = t.revoked ? "revoked" : t.expires <= now() ? "expired" : "valid";
+    add(token_list, "token", {{"mrn", t.mrn}, {"state", state}, {"description", t.description}});
+  }
+  for (const ServiceAccount& a : *accounts) {
+    add(account_list, "service account", {{"mrn", a.mrn}, {"state", a.revoked ? "revoked" : "valid"}});
+  }
+  for (const Agent& a : *agents) {
+    add(agent_list, "agent",
+        {{"mrn", a.mrn},
+         {"service_account", a.service_account},
+         {"name", a.name},
+         {"version", a.version},
+         {"platform", a.platform},
+         {"hostname", a.hostname},
+         {"ip", a.ip}});
+  }
+  document.AddMember("tokens", token_list, allocator);
+  document.AddMember("service_accounts", account_list, allocator);
+  document.AddMember("agents", agent_list, allocator);
+  std::cout << (arguments.output == "json" ? json::write_pretty(document, 2) + "\n" : text) << std::flush;
+  return {};
+}
+
+void add_data(CLI::App& command, Arguments& arguments) {
+  command.add_option("--data", arguments.data,
+                     "Folder of the platform's data (default: ~/.local/share/cnspec-platform)");
+}
+
+int report(const Result<void>& result) {
+  if (result) return 0;
+  const Error& error = result.error();
+  log::error(error.message() + (error.hint().empty() ? "" : " (" + error.hint() + ")"));
+  return error.kind() == ErrorKind::kUsage ? kExitUsage : 1;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app(
+      "cnspec-platform: a local registration platform for cnspec.\n"
+      "For development, tests and air-gapped labs; it is no production service.");
+  app.set_version_flag("--version", std::string("cnspec-platform ") + kVersion + " (" + kBuild + ")");
+  app.require_subcommand(1);
+  Arguments arguments;
+
+  CLI::App& serving = *app.add_subcommand("serve", "Serve registrations over HTTPS until SIGTERM or SIGINT");
+  serving.add_option("--listen", arguments.listen, "HOST:PORT; port 0 takes any free one")
+      ->capture_default_str();
+  add_data(serving, arguments);
+  serving.add_flag("--access-log", arguments.access_log, "Write a line about each request to standard error");
+  serving.add_option("--latest-version", arguments.latest_version, "Version announced in every latest.json")
+      ->capture_default_str();
+  serving.add_option("--request-timeout", arguments.request_timeout, "Time for a request to arrive")
+      ->capture_default_str();
+  serving.add_option("--max-connections", arguments.max_connections, "Connections held at a time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000));
+  serving.add_option(
+      "--clock-skew", arguments.clock_skew,
+      "Shift the time that Health/Check reports, such as 72h or -10m; requests are still verified "
+      "against the real time");
+  serving
+      .add_option("--delay", arguments.delays,
+                  "METHOD=DURATION: answer late, such as AgentManager/PingPong=2s")
+      ->expected(1)
+      ->take_all();
+  serving
+      .add_option("--fail", arguments.failures,
+                  "METHOD=CODE: fail, such as Health/Check=Unavailable; CODE may be html, garbage or hangup, "
+                  "METHOD may be latest.json or *")
+      ->expected(1)
+      ->take_all();
+
+  CLI::App& token = *app.add_subcommand("token", "Registration tokens");
+  token.require_subcommand(1);
+  CLI::App& creating = *token.add_subcommand("create", "Print a new registration token");
+  creating.add_option("--space", arguments.space, "The space it registers into")->required();
+  creating.add_option("--expires", arguments.expires, "How long it is valid")->capture_default_str();
+  creating.add_option("--description", arguments.description, "What it is for");
+  creating.add_option("--api-endpoint", arguments.api_endpoint,
+                      "The platform's URL in the token (default: where this folder was last served)");
+  add_data(creating, arguments);
+
+  CLI::App& revoking = *app.add_subcommand(
+      "revoke",
+      "Revoke a service account, an agent (and its service account, when it was the last one) or a token");
+  revoking.add_option("MRN", arguments.mrn, "As `list` shows it")->required();
+  add_data(revoking, arguments);
+
+  CLI::App& listing = *app.add_subcommand("list", "List tokens, service accounts and agents");
+  listing.add_option("--space", arguments.space, "Of this space alone");
+  listing.add_option("-o,--output", arguments.output, "text or json")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"text", "json"}));
+  add_data(listing, arguments);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  if (serving.parsed()) return report(serve(arguments));
+  if (creating.parsed()) return report(create(arguments));
+  if (revoking.parsed()) return report(revoke(arguments));
+  return report(list(arguments));
+}
+
+}  // namespace
+}  // namespace cnspec::platform
+
+int main(int argc, char** argv) {
+  ::umask(0077);                  // keys and database are the owner's alone
+  std::signal(SIGPIPE, SIG_IGN);  // a reader of our output may leave
+  cnspec::log::configure(cnspec::log::Level::kInfo, false);
+  try {
+    return cnspec::platform::run(argc, argv);
+  } catch (const std::exception& error) {
+    cnspec::log::error(error.what());
+    return 1;
+  }
+}

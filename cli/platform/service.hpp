@@ -1,0 +1,81 @@
+// The platform's methods, without the network: a request's parts go in, an answer comes out.
+//
+// What is believed of a request's signature (ES384, by a known service account that was not revoked):
+//  - kid and sub name the account, iss is "mondoo/ams";
+//  - iat, nbf and exp are all there, hold against this machine's clock with five minutes of leeway, and exp
+//  is at
+//    most ten minutes after iat (clients use one);
+//  - chash is the lower-case hex SHA-256 of the body as sent.
+// A registration token must be signed by this platform and be known to it, of that space, not revoked, and
+// inside nbf and exp without leeway, since the clock that verifies is the clock that signed.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "crypto.hpp"
+#include "store.hpp"
+#include "wire.hpp"
+
+namespace cnspec::platform {
+
+struct Call {
+  std::string method;  // "AgentManager/PingPong"
+  std::string authorization;
+  std::string content_type;
+  std::string accept;
+  std::string body;
+};
+
+struct ServiceOptions {
+  std::string endpoint;  // where clients reach this platform
+  std::chrono::milliseconds clock_skew{
+      0};  // of the time that Health/Check reports; nothing is verified with it
+  std::string latest_version;
+};
+
+class Service {
+ public:
+  Service(Store store, Authority authority, Key token_key, ServiceOptions options);
+
+  // The names of all methods and documents, as they follow the first slash of a path.
+  static std::vector<std::string> names();
+
+  // A document for GET, such as "cnspec/latest.json". Any thread.
+  std::optional<Answer> document(std::string_view name) const;
+  static bool has_method(std::string_view name);
+  // True when call() needs no database for it, and may then be called on any thread at any time.
+  static bool is_quick(std::string_view name);
+  // One thread at a time.
+  Answer call(const Call& call);
+
+ private:
+  Store store_;
+  Authority authority_;
+  Key token_key_;
+  ServiceOptions options_;
+
+  struct Handling;
+};
+
+inline constexpr std::string_view kIssuer = "mondoo/ams";
+std::string space_mrn(std::string_view space);
+Seconds now();
+
+// Letters, digits, '.', '_' and '-', at most 63; the space's MRN is taken, too.
+Result<std::string> parse_space(std::string_view text);
+
+// A registration token, and its record in the store.
+struct TokenRequest {
+  std::string space;
+  std::string description;
+  std::string endpoint;  // empty: the token names none
+  std::chrono::seconds lifetime{3600};
+};
+Result<std::string> create_token(Store& store, const Key& key, const TokenRequest& request);
+
+}  // namespace cnspec::platform

@@ -1,0 +1,317 @@
+#include "store.hpp"
+
+#include <sqlite3.h>
+
+#include <stdexcept>
+#include <utility>
+
+namespace cnspec::platform {
+namespace {
+
+constexpr int kSchemaVersion = 1;
+constexpr int kBusyMilliseconds = 10000;
+
+constexpr const char* kSchema = R"(
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE spaces (id TEXT PRIMARY KEY, created INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE tokens (
+  mrn TEXT PRIMARY KEY, space TEXT NOT NULL REFERENCES spaces, description TEXT NOT NULL,
+  created INTEGER NOT NULL, expires INTEGER NOT NULL, revoked INTEGER) WITHOUT ROWID;
+CREATE TABLE service_accounts (
+  mrn TEXT PRIMARY KEY, space TEXT NOT NULL REFERENCES spaces, public_key BLOB NOT NULL,
+  created INTEGER NOT NULL, revoked INTEGER) WITHOUT ROWID;
+CREATE TABLE agents (
+  mrn TEXT PRIMARY KEY, space TEXT NOT NULL REFERENCES spaces,
+  service_account TEXT NOT NULL REFERENCES service_accounts, name TEXT NOT NULL, version TEXT NOT NULL,
+  platform TEXT NOT NULL, hostname TEXT NOT NULL, ip TEXT NOT NULL, platform_id TEXT NOT NULL,
+  created INTEGER NOT NULL, seen INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX agents_by_account ON agents (service_account, platform_id);
+)";
+
+constexpr char kTokens[] = "SELECT mrn, space, description, created, expires, revoked FROM tokens ";
+constexpr char kAccounts[] = "SELECT mrn, space, public_key, created, revoked FROM service_accounts ";
+constexpr char kAgents[] =
+    "SELECT mrn, space, service_account, name, version, platform, hostname, ip, platform_id, created, seen "
+    "FROM agents ";
+constexpr char kOfSpace[] = "WHERE ?1 = '' OR space = ?1 ORDER BY space, created, mrn";
+
+// Thrown and caught in this file alone.
+struct DatabaseError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+[[noreturn]] void raise(sqlite3* db) {
+  throw DatabaseError(sqlite3_errmsg(db));
+}
+
+void execute(sqlite3* db, const char* sql) {
+  if (sqlite3_exec(db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) raise(db);
+}
+
+class Statement {
+ public:
+  template <class... Values>
+  Statement(sqlite3* db, const std::string& sql, const Values&... values) : db_(db) {
+    if (sqlite3_prepare_v2(db, sql.c_str(), -1, &statement_, nullptr) != SQLITE_OK) raise(db);
+    int index = 0;
+    (bind(++index, values), ...);
+  }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  ~Statement() { sqlite3_finalize(statement_); }
+
+  bool next() {
+    const int result = sqlite3_step(statement_);
+    if (result != SQLITE_ROW && result != SQLITE_DONE) raise(db_);
+    return result == SQLITE_ROW;
+  }
+  std::string text(int column) const {
+    const void* data = sqlite3_column_blob(statement_, column);
+    const int size = sqlite3_column_bytes(statement_, column);
+    return data ? std::string(static_cast<const char*>(data), static_cast<std::size_t>(size)) : std::string();
+  }
+  Seconds number(int column) const { return sqlite3_column_int64(statement_, column); }
+  bool is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+
+ private:
+  // The values outlive the statement: each is used within one expression.
+  void bind(int index, std::string_view value) {
+    sqlite3_bind_text(statement_, index, value.data(), static_cast<int>(value.size()), SQLITE_STATIC);
+  }
+  void bind(int index, Seconds value) { sqlite3_bind_int64(statement_, index, value); }
+
+  sqlite3* db_;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+template <class... Values>
+bool run(sqlite3* db, const std::string& sql, const Values&... values) {
+  Statement(db, sql, values...).next();
+  return sqlite3_changes(db) > 0;
+}
+
+class Transaction {
+ public:
+  explicit Transaction(sqlite3* db) : db_(db) { execute(db, "BEGIN IMMEDIATE"); }
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  ~Transaction() {
+    if (!done_) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  }
+  void commit() {
+    execute(db_, "COMMIT");
+    done_ = true;
+  }
+
+ private:
+  sqlite3* db_;
+  bool done_ = false;
+};
+
+template <class Work>
+auto guarded(sqlite3* db, Work work) -> Result<decltype(work())> {
+  try {
+    if constexpr (std::is_void_v<decltype(work())>) {
+      work();
+      return {};
+    } else {
+      return work();
+    }
+  } catch (const DatabaseError& error) {
+    const char* file = sqlite3_db_filename(db, "main");
+    return fail(std::string("the database ") + (file ? file : "") + " failed: " + error.what());
+  }
+}
+
+Token token_from(const Statement& row) {
+  return {row.text(0), row.text(1), row.text(2), row.number(3), row.number(4), !row.is_null(5)};
+}
+ServiceAccount account_from(const Statement& row) {
+  return {row.text(0), row.text(1), row.text(2), row.number(3), !row.is_null(4)};
+}
+Agent agent_from(const Statement& row) {
+  return {row.text(0), row.text(1), row.text(2), row.text(3),   row.text(4),   row.text(5),
+          row.text(6), row.text(7), row.text(8), row.number(9), row.number(10)};
+}
+
+template <class T>
+std::optional<T> first(Statement&& rows, T (*read)(const Statement&)) {
+  if (!rows.next()) return std::nullopt;
+  return read(rows);
+}
+template <class T>
+std::vector<T> all(Statement&& rows, T (*read)(const Statement&)) {
+  std::vector<T> result;
+  while (rows.next()) result.push_back(read(rows));
+  return result;
+}
+
+void insert(sqlite3* db, const Agent& a) {
+  run(db, "INSERT INTO agents VALUES (?,?,?,?,?,?,?,?,?,?,?)", a.mrn, a.space, a.service_account, a.name,
+      a.version, a.platform, a.hostname, a.ip, a.platform_id, a.created, a.seen);
+}
+
+bool remove(sqlite3* db, std::string_view mrn, Seconds now) {
+  const auto agent = first(Statement(db, std::string(kAgents) + "WHERE mrn = ?", mrn), agent_from);
+  if (!agent) return false;
+  run(db, "DELETE FROM agents WHERE mrn = ?", mrn);
+  run(db,
+      "UPDATE service_accounts SET revoked = ?1 WHERE mrn = ?2 AND revoked IS NULL "
+      "AND NOT EXISTS (SELECT 1 FROM agents WHERE service_account = ?2)",
+      now, agent->service_account);
+  return true;
+}
+
+void set_up(sqlite3* db) {
+  sqlite3_busy_timeout(db, kBusyMilliseconds);
+  execute(db, "PRAGMA journal_mode = WAL");
+  execute(db, "PRAGMA synchronous = FULL");
+  execute(db, "PRAGMA foreign_keys = ON");
+  execute(db, "PRAGMA trusted_schema = OFF");
+  Transaction transaction(db);
+  Statement version(db, "PRAGMA user_version");
+  version.next();
+  if (version.number(0) > kSchemaVersion)
+    throw DatabaseError("it was written by a newer version of this program");
+  if (version.number(0) == 0) {
+    execute(db, kSchema);
+    execute(db, ("PRAGMA user_version = " + std::to_string(kSchemaVersion)).c_str());
+  }
+  transaction.commit();
+}
+
+}  // namespace
+
+void Store::Close::operator()(sqlite3* db) const {
+  sqlite3_close(db);
+}
+Store::Store(std::unique_ptr<sqlite3, Close> db) : db_(std::move(db)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+Result<Store> Store::open(const std::filesystem::path& file) {
+  sqlite3* raw = nullptr;
+  const int result = sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  Store store{std::unique_ptr<sqlite3, Close>(raw)};
+  if (result != SQLITE_OK) {
+    return fail("cannot open the database " + file.string() + ": " +
+                (raw ? sqlite3_errmsg(raw) : "out of memory"));
+  }
+  if (auto ready = guarded(raw, [&] { set_up(raw); }); !ready) return fail(std::move(ready.error()));
+  return store;
+}
+
+Result<std::string> Store::endpoint() {
+  return guarded(db_.get(), [&] {
+    Statement row(db_.get(), "SELECT value FROM settings WHERE name = 'endpoint'");
+    return row.next() ? row.text(0) : std::string();
+  });
+}
+
+Result<void> Store::set_endpoint(std::string_view url) {
+  return guarded(db_.get(),
+                 [&] { run(db_.get(), "INSERT OR REPLACE INTO settings VALUES ('endpoint', ?)", url); });
+}
+
+Result<void> Store::add_token(const Token& token) {
+  return guarded(db_.get(), [&] {
+    Transaction transaction(db_.get());
+    run(db_.get(), "INSERT OR IGNORE INTO spaces VALUES (?, ?)", token.space, token.created);
+    run(db_.get(), "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, NULL)", token.mrn, token.space,
+        token.description, token.created, token.expires);
+    transaction.commit();
+  });
+}
+
+Result<std::optional<Token>> Store::token(std::string_view mrn) {
+  return guarded(db_.get(), [&] {
+    return first(Statement(db_.get(), std::string(kTokens) + "WHERE mrn = ?", mrn), token_from);
+  });
+}
+
+Result<void> Store::add_registration(const ServiceAccount& account, const Agent& agent) {
+  return guarded(db_.get(), [&] {
+    Transaction transaction(db_.get());
+    run(db_.get(), "INSERT INTO service_accounts VALUES (?, ?, CAST(? AS BLOB), ?, NULL)", account.mrn,
+        account.space, account.public_key, account.created);
+    insert(db_.get(), agent);
+    transaction.commit();
+  });
+}
+
+Result<std::optional<ServiceAccount>> Store::service_account(std::string_view mrn) {
+  return guarded(db_.get(), [&] {
+    return first(Statement(db_.get(), std::string(kAccounts) + "WHERE mrn = ?", mrn), account_from);
+  });
+}
+
+Result<std::optional<Agent>> Store::agent(std::string_view mrn) {
+  return guarded(db_.get(), [&] {
+    return first(Statement(db_.get(), std::string(kAgents) + "WHERE mrn = ?", mrn), agent_from);
+  });
+}
+
+Result<void> Store::add_agent(const Agent& agent) {
+  return guarded(db_.get(), [&] { insert(db_.get(), agent); });
+}
+
+Result<void> Store::update_agent(const Agent& a) {
+  return guarded(db_.get(), [&] {
+    run(db_.get(),
+        "UPDATE agents SET name = ?, version = ?, platform = ?, hostname = ?, ip = ?, platform_id = ?, seen "
+        "= ? "
+        "WHERE mrn = ?",
+        a.name, a.version, a.platform, a.hostname, a.ip, a.platform_id, a.seen, a.mrn);
+  });
+}
+
+Result<std::optional<Agent>> Store::agent_of(std::string_view service_account, std::string_view platform_id) {
+  return guarded(db_.get(), [&] {
+    return first(Statement(db_.get(), std::string(kAgents) + "WHERE service_account = ? AND platform_id = ?",
+                           service_account, platform_id),
+                 agent_from);
+  });
+}
+
+Result<bool> Store::remove_agent(std::string_view mrn, Seconds now) {
+  return guarded(db_.get(), [&] {
+    Transaction transaction(db_.get());
+    const bool removed = remove(db_.get(), mrn, now);
+    transaction.commit();
+    return removed;
+  });
+}
+
+Result<bool> Store::revoke(std::string_view mrn, Seconds now) {
+  return guarded(db_.get(), [&] {
+    Transaction transaction(db_.get());
+    const bool revoked =
+        run(db_.get(), "UPDATE tokens SET revoked = ? WHERE mrn = ? AND revoked IS NULL", now, mrn) ||
+        run(db_.get(), "UPDATE service_accounts SET revoked = ? WHERE mrn = ? AND revoked IS NULL", now,
+            mrn) ||
+        remove(db_.get(), mrn, now);
+    transaction.commit();
+    return revoked;
+  });
+}
+
+Result<std::vector<Token>> Store::tokens(std::string_view space) {
+  return guarded(db_.get(), [&] {
+    return all(Statement(db_.get(), std::string(kTokens) + kOfSpace, space), token_from);
+  });
+}
+
+Result<std::vector<ServiceAccount>> Store::service_accounts(std::string_view space) {
+  return guarded(db_.get(), [&] {
+    return all(Statement(db_.get(), std::string(kAccounts) + kOfSpace, space), account_from);
+  });
+}
+
+Result<std::vector<Agent>> Store::agents(std::string_view space) {
+  return guarded(db_.get(), [&] {
+    return all(Statement(db_.get(), std::string(kAgents) + kOfSpace, space), agent_from);
+  });
+}
+
+}  // namespace cnspec::platform
