@@ -4,7 +4,6 @@
 #include <charconv>
 
 #include "base/text.hpp"
-#include "provider/lower.hpp"
 #include "provider/schema.hpp"
 
 namespace cnspec::provider {
@@ -53,12 +52,7 @@ std::vector<std::string_view> split(std::string_view text) {
 }
 
 bool fits(const Value& value, std::string_view type) {
-  Lowered lowered;
-  return Type(type).accepts(lowered.add(value));
-}
-
-const char* shown_type(const Value& value) {
-  return value.type == CNSPEC_ARRAY ? "list" : type_name(value.type);
+  return !value.is_error() && Type(type).accepts(value);
 }
 
 std::string count(int number, const char* word) {
@@ -126,8 +120,8 @@ Result<Config> check_connect(const Manifest& manifest, const ConnectRequest& req
       return unknown("connector " + in_quotes(connector->name), "flag", name, names_of(connector->flags));
     if (flag->secret) return refuse(who(name) + " is a secret and was given as plain configuration");
     if (value.is_null()) continue;
-    if (value.is_error() || !fits(value, field_type(flag->type))) {
-      return refuse(who(name) + ": expected " + flag->type + ", found " + shown_type(value));
+    if (!fits(value, field_type(flag->type))) {
+      return refuse(who(name) + ": expected " + flag->type + ", found " + spelled_type(value));
     }
   }
   for (const auto& [name, value] : request.secrets) {
@@ -177,9 +171,9 @@ Result<std::vector<std::string>> check_fetch(const Manifest& manifest, const Fet
     const auto arg = std::find_if(resource->args.begin(), resource->args.end(),
                                   [&](const manifest::Field& f) { return f.name == name; });
     if (arg == resource->args.end()) return unknown(who, "argument", name, names_of(resource->args));
-    if (value.is_error() || !fits(value, arg->type)) {
+    if (!fits(value, arg->type)) {
       return refuse(who + ", argument " + in_quotes(name) + ": expected " + arg->type + ", found " +
-                    shown_type(value));
+                    spelled_type(value));
     }
   }
   if (request.id.empty()) {

@@ -9,6 +9,7 @@
 
 #include "cnspec/provider.h"
 #include "provider/manifest.hpp"
+#include "provider/value.hpp"
 
 namespace cnspec::provider {
 
@@ -18,12 +19,12 @@ class Type {
   explicit Type(std::string_view spelled);
 
   const std::string& spelled() const { return spelled_; }
-  // Whether `value` may stand in a field of this type. Trees deeper than 32 levels may not.
-  bool accepts(const cnspec_value& value, int depth = 0) const;
+  // Whether `value` may stand in a field of this type. Null and errors may, in any.
+  bool accepts(const Value& value) const;
 
  private:
   std::string spelled_;
-  std::uint32_t tag_;               // CNSPEC_..., or kAny or kDict
+  std::uint32_t tag_;                 // CNSPEC_..., or kAny or kDict
   std::shared_ptr<const Type> item_;  // of an array or map
 };
 
@@ -31,5 +32,8 @@ class Type {
 const manifest::Resource& asset_resource();
 
 const char* type_name(std::uint32_t tag);
+
+// The type of a value as a manifest would spell it, as far as its outermost level goes.
+std::string spelled_type(const Value& value);
 
 }  // namespace cnspec::provider

@@ -1,15 +1,31 @@
 #include "provider/sink.hpp"
 
+#include <cstring>
+
 #include "base/text.hpp"
+#include "provider/lower.hpp"
 
 namespace cnspec::provider {
 namespace {
 
 constexpr std::size_t kMaxFields = 4096;
+constexpr int kMaxDepth = 32;
+constexpr const char* kTooMuch = "";  // of copy: the limit is reached
 
-std::string_view view(cnspec_str s) { return s.data ? std::string_view(s.data, s.size) : std::string_view(); }
+// Nearly all text is ASCII, and eight bytes at a time are seen to be.
+bool is_text(std::string_view s) {
+  std::size_t i = 0;
+  for (; i + 8 <= s.size(); i += 8) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, s.data() + i, 8);
+    if (eight & 0x8080808080808080) return is_utf8(s.substr(i));
+  }
+  return is_utf8(s.substr(i));
+}
 
-std::string shown(cnspec_str s) { return '"' + printable(view(s).substr(0, 80)) + '"'; }
+std::string shown(cnspec_str s) {
+  return '"' + printable(view(s).substr(0, 80)) + '"';
+}
 
 }  // namespace
 
@@ -24,16 +40,27 @@ std::int32_t RowSink::violate(std::string message) {
   return CNSPEC_SINK_STOP;
 }
 
+std::int32_t RowSink::too_much() {
+  return violate("sent more than " + std::to_string(limits_.bytes) + " bytes");
+}
+
+// Sizes come from the provider: no sum of them may wrap around.
+bool RowSink::take(std::uint64_t bytes) {
+  if (bytes > limits_.bytes - bytes_) return false;
+  bytes_ += bytes;
+  return true;
+}
+
 std::int32_t RowSink::row_begin(cnspec_str type, cnspec_str id) {
   if (violation_) return CNSPEC_SINK_STOP;
   if (open_) return violate("began a row of " + shown(type) + " before it ended the one before");
   if (identify_ && !rows_.empty()) return violate("sent more than one row to identify");
-  if (rows_.size() >= limits_.rows) return violate("sent more than " + std::to_string(limits_.rows) + " rows");
-  if (!is_utf8(view(id)) || !is_utf8(view(type))) return violate("sent a row whose type or id is not UTF-8");
-  bytes_ += sizeof(Row) + type.size + id.size;
-  if (bytes_ > limits_.bytes) return violate("sent more than " + std::to_string(limits_.bytes) + " bytes");
-
+  if (rows_.size() >= limits_.rows)
+    return violate("sent more than " + std::to_string(limits_.rows) + " rows");
+  if (!take(sizeof(Row)) || !take(type.size) || !take(id.size)) return too_much();
+  if (!is_text(view(id))) return violate("sent a row of " + shown(type) + " whose id is not UTF-8");
   if (!type_ || row_.type != view(type)) {
+    if (!is_utf8(view(type))) return violate("sent a row whose type is not UTF-8");
     auto it = types_.find(view(type));
     if (it == types_.end()) {
       const manifest::Resource* resource = manifest_.resource(view(type));
@@ -87,16 +114,17 @@ std::int32_t RowSink::put(std::uint32_t field, const cnspec_value& value) {
   // A type that only data describes is taken as it comes.
   static const Type kAnything("any");
   const Type* expected = type_->resource ? declared(*type_, field) : &kAnything;
-  if (!expected) {
-    return violate("sent the field \"" + printable((*names_)[field]) + "\" of \"" + printable(row_.type) +
-                   "\", which its manifest does not declare");
-  }
-  if (!expected->accepts(value)) {
-    return violate("sent the field \"" + printable((*names_)[field]) + "\" of \"" + printable(row_.type) + "\" as " +
-                   type_name(value.type) + ", its manifest declares " + expected->spelled());
-  }
+  const auto sent = [&] {
+    return "sent the field \"" + printable((*names_)[field]) + "\" of \"" + printable(row_.type) + '"';
+  };
+  if (!expected) return violate(sent() + ", which its manifest does not declare");
+  // Copied first: the copy is bounded, and what is judged is what is kept.
   auto& [number, copied] = row_.fields_.emplace_back(field, Value());
-  if (!copy(value, copied, 0)) return violate("sent more than " + std::to_string(limits_.bytes) + " bytes");
+  if (const char* problem = copy(value, copied, 0))
+    return *problem ? violate(sent() + " with " + problem) : too_much();
+  if (!expected->accepts(copied)) {
+    return violate(sent() + " as " + spelled_type(copied) + ", its manifest declares " + expected->spelled());
+  }
   return CNSPEC_SINK_CONTINUE;
 }
 
@@ -115,59 +143,80 @@ std::int32_t RowSink::row_end() {
 }
 
 bool RowSink::copy_text(cnspec_str from, std::string& to) {
-  bytes_ += from.size;
-  if (bytes_ > limits_.bytes) return false;
-  if (is_utf8(view(from))) to.assign(view(from));
-  else to = to_utf8(view(from));
+  if (!take(from.size)) return false;
+  if (is_text(view(from)))
+    to.assign(view(from));
+  else
+    to = to_utf8(view(from));
   return true;
 }
 
-bool RowSink::copy(const cnspec_value& from, Value& to, int depth) {
+const char* RowSink::copy(const cnspec_value& from, Value& to, int depth) {
+  if (depth > kMaxDepth) return "a value nested deeper than 32 levels";
+  if (!take(sizeof(Value))) return kTooMuch;
   to.type = from.type;
-  bytes_ += sizeof(Value);
-  if (bytes_ > limits_.bytes) return false;
   switch (from.type) {
-    case CNSPEC_BOOL: to.data = std::int64_t{from.as.i64 != 0}; return true;
-    case CNSPEC_INT: to.data = from.as.i64; return true;
-    case CNSPEC_FLOAT: to.data = from.as.f64; return true;
-    case CNSPEC_TIME: to.data = from.as.time; return true;
-    case CNSPEC_RANGE: to.data = from.as.range; return true;
+    case CNSPEC_NULL:
+      return nullptr;
+    case CNSPEC_BOOL:
+      to.data = std::int64_t{from.as.i64 != 0};
+      return nullptr;
+    case CNSPEC_INT:
+      to.data = from.as.i64;
+      return nullptr;
+    case CNSPEC_FLOAT:
+      to.data = from.as.f64;
+      return nullptr;
+    case CNSPEC_RANGE:
+      to.data = from.as.range;
+      return nullptr;
+    case CNSPEC_TIME:
+      to.data = from.as.time;
+      return from.as.time.nanoseconds < 1'000'000'000 ? nullptr
+                                                      : "a time whose nanoseconds make a second or more";
+    case CNSPEC_STRING:
+    case CNSPEC_REGEX:
+    case CNSPEC_VERSION:
+    case CNSPEC_IP:
+    case CNSPEC_ERROR:
+      return copy_text(from.as.str, to.data.emplace<std::string>()) ? nullptr : kTooMuch;
     case CNSPEC_BYTES:
-      bytes_ += from.as.str.size;
-      if (bytes_ > limits_.bytes) return false;
+      if (!take(from.as.str.size)) return kTooMuch;
       to.data = std::string(view(from.as.str));
-      return true;
+      return nullptr;
     case CNSPEC_REF: {
-      if (!from.as.ref) {
-        to = Value();
-        return true;
-      }
-      Ref ref;
-      if (!copy_text(from.as.ref->type, ref.type) || !copy_text(from.as.ref->id, ref.id)) return false;
-      to.data = std::move(ref);
-      return true;
+      if (!from.as.ref) return "a reference to nothing (NULL)";
+      auto& ref = to.data.emplace<Ref>();
+      return copy_text(from.as.ref->type, ref.type) && copy_text(from.as.ref->id, ref.id) ? nullptr
+                                                                                          : kTooMuch;
     }
     case CNSPEC_ARRAY: {
-      auto& items = to.data.emplace<Value::Array>();
-      for (std::uint64_t i = 0; i < from.as.array.count; ++i) {
-        if (!copy(from.as.array.items[i], items.emplace_back(), depth + 1)) return false;
+      const auto [items, count] = from.as.array;
+      if (!items && count > 0) return "an array of nothing (NULL)";
+      auto& copies = to.data.emplace<Value::Array>();
+      for (std::uint64_t i = 0; i < count; ++i) {
+        if (const char* problem = copy(items[i], copies.emplace_back(), depth + 1)) return problem;
       }
-      return true;
+      return nullptr;
     }
     case CNSPEC_MAP: {
-      auto& entries = to.data.emplace<Value::Map>();
-      for (std::uint64_t i = 0; i < from.as.map.count; ++i) {
-        auto& [key, value] = entries.emplace_back();
-        if (!copy_text(from.as.map.entries[i].key, key)) return false;
-        if (!copy(from.as.map.entries[i].value, value, depth + 1)) return false;
+      const auto [entries, count] = from.as.map;
+      if (!entries && count > 0) return "a map of nothing (NULL)";
+      auto& copies = to.data.emplace<Value::Map>();
+      for (std::uint64_t i = 0; i < count; ++i) {
+        auto& [key, value] = copies.emplace_back();
+        if (!copy_text(entries[i].key, key)) return kTooMuch;
+        if (const char* problem = copy(entries[i].value, value, depth + 1)) return problem;
       }
-      return true;
+      return nullptr;
     }
-    case CNSPEC_NULL: return true;
-    default: return copy_text(from.as.str, to.data.emplace<std::string>());
+    default:
+      return "a value of a type that there is not";
   }
 }
 
-std::vector<Row> RowSink::take_rows() { return std::move(rows_); }
+std::vector<Row> RowSink::take_rows() {
+  return std::move(rows_);
+}
 
 }  // namespace cnspec::provider

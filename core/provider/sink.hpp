@@ -47,7 +47,10 @@ class RowSink {
   };
 
   const Type* declared(RowType& type, std::uint32_t field);
-  bool copy(const cnspec_value& from, Value& to, int depth);
+  bool take(std::uint64_t bytes);
+  std::int32_t too_much();
+  // Null, or what is wrong with the value; empty when it is too much of it.
+  const char* copy(const cnspec_value& from, Value& to, int depth);
   bool copy_text(cnspec_str from, std::string& to);
 
   const Manifest& manifest_;

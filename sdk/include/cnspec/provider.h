@@ -24,8 +24,9 @@
  * function returns, unless its description says otherwise.
  *
  * Handles. cnspec_call and cnspec_sink are numbers that carry a generation. They die when the call they were
- * given for returns; a service called with a dead one, or from the wrong thread, does nothing and answers
- * CNSPEC_STALE.
+ * given for returns. A service called with a dead one, or from the wrong thread, does nothing: it answers
+ * CNSPEC_STALE, the sink CNSPEC_SINK_STOP, field UINT32_MAX, deadline 0 and cancelled 1. A call whose handle
+ * another thread used while it ran fails.
  *
  * Strings are UTF-8, pointer and length, not terminated. {NULL, 0} is the empty string.
  *
@@ -140,7 +141,9 @@ typedef struct cnspec_entry {
 
 /* ---- Answers ----------------------------------------------------------------------------------------- */
 
-/* What a provider's function, or a service, returns. Any other number counts as CNSPEC_FAILED. */
+/* What a provider's function, or a service, returns. Any other number counts as CNSPEC_FAILED. What comes after
+ * the call's deadline or its cancellation counts as CNSPEC_TIMEOUT or CNSPEC_CANCELLED, even CNSPEC_OK: it may be
+ * a part of the whole. */
 enum {
   CNSPEC_OK = 0,
   CNSPEC_FAILED = 1,            /* with set_error; no other code fits */
@@ -172,7 +175,7 @@ typedef struct cnspec_pair {
   cnspec_str value;
 } cnspec_pair;
 
-/* Why a call failed. Never put a secret in it: users see it, and logs keep it. */
+/* Why a call failed, at most 8 KiB of it. Never put a secret in it: users see it, and logs keep it. */
 typedef struct cnspec_error {
   uint32_t struct_size;
   uint32_t retryable; /* 1: the same call may succeed later */
@@ -230,18 +233,20 @@ typedef struct cnspec_host_v1 {
   /* Why this call is about to fail. The last one counts. A failure without one gets a sentence of the host's. */
   int32_t (*set_error)(void *context, cnspec_call call, const cnspec_error *error);
 
-  /* A connector's flag by its name in the manifest, as the user, the configuration or the default set it:
-   * BOOL, INT, STRING, ARRAY of STRING, or MAP of STRING. NULL when nothing did. CNSPEC_NOT_FOUND for a name
-   * the manifest does not declare, and for a secret. What `out` points to lives until the call returns. */
+  /* In connect, and later on its connection: a flag of the connector by its name in the manifest, as the
+   * user, the configuration or the default set it: BOOL, INT, STRING, ARRAY of STRING, or MAP of STRING. NULL
+   * when nothing did. CNSPEC_NOT_FOUND for a name the manifest does not declare, for a secret, and in open.
+   * What `out` points to lives until the call returns. */
   int32_t (*config)(void *context, cnspec_call call, cnspec_str key, cnspec_value *out);
 
-  /* The value of a flag that the manifest marks secret; CNSPEC_NOT_FOUND when it was not given. The host
-   * wipes it when the call returns: keep a copy no longer than needed, and wipe that as well. */
+  /* In connect alone: the value of a flag that the manifest marks secret; CNSPEC_NOT_FOUND when it was not
+   * given. The host wipes it when the call returns: keep a copy no longer than needed, and wipe that too. */
   int32_t (*secret)(void *context, cnspec_call call, cnspec_str key, cnspec_str *out);
 
   /* One HTTP exchange through the host's transport: its proxies, certificates and deadline hold. CNSPEC_OK
    * when an answer came, whatever its status. Otherwise the host has set the call's error, which the provider
-   * may replace. */
+   * may replace: CNSPEC_PERMISSION_DENIED for a host that the manifest's capabilities.network does not name,
+   * INVALID for a request that is none, UNAVAILABLE, TIMEOUT, CANCELLED or FAILED. */
   int32_t (*http)(void *context, cnspec_call call, const cnspec_http_request *request,
                   cnspec_http_response *response);
 
@@ -276,8 +281,8 @@ typedef struct cnspec_fetch_request {
   uint32_t reserved;
   cnspec_str type; /* a resource of the manifest */
   cnspec_str id;   /* one instance; empty: all of them */
-  /* The fields that somebody will read. A provider may send more, but does no costly work for them. None
-   * asked for: those that cost nothing. */
+  /* The fields that somebody will read, each once. A provider may send more, but does no costly work for
+   * them. None asked for: those that cost nothing. */
   const cnspec_str *fields;
   uint64_t field_count;
   /* The resource's arguments, such as a file's path. */

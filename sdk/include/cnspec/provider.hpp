@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <concepts>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -85,6 +86,11 @@ inline cnspec_time duration(int64_t seconds, uint32_t nanoseconds = 0) {
   return {-62167219200 + seconds, nanoseconds, 0};
 }
 
+namespace detail {
+template <class T>
+concept Integer = std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, char>;
+}  // namespace detail
+
 // Any value, nested at will; for scalars use Rows::put directly, which copies nothing.
 class Value {
  public:
@@ -93,9 +99,8 @@ class Value {
 
   Value() = default;
   Value(std::nullptr_t) {}
-  Value(bool b) : data_(b) {}
-  Value(int i) : data_(static_cast<int64_t>(i)) {}
-  Value(int64_t i) : data_(i) {}
+  Value(std::same_as<bool> auto b) : data_(b) {}  // a pointer is no truth
+  Value(detail::Integer auto i) : data_(static_cast<int64_t>(i)) {}
   Value(double d) : data_(d) {}
   Value(const char* s) : data_(std::string(s)) {}
   Value(std::string_view s) : data_(std::string(s)) {}
@@ -328,9 +333,11 @@ class Call {
  private:
   cnspec_value config_value(std::string_view flag) const {
     cnspec_value out{};
-    if (host_.table.config(host_.context, call_, to_abi(flag), &out) != CNSPEC_OK) {
-      throw Error(CNSPEC_INVALID, "flag \"" + std::string(flag) + "\" is not declared in provider.yaml");
+    const int32_t code = host_.table.config(host_.context, call_, to_abi(flag), &out);
+    if (code == CNSPEC_NOT_FOUND) {
+      throw Error(CNSPEC_INVALID, "no flag \"" + std::string(flag) + "\" is declared in provider.yaml, or it is a secret");
     }
+    if (code != CNSPEC_OK) throw Stopped{code};
     return out;
   }
 
@@ -350,9 +357,10 @@ class Row {
   ~Row();
 
   Row& put(std::string_view field, std::nullptr_t) { cnspec_value v{}; v.type = CNSPEC_NULL; return raw(field, v); }
-  Row& put(std::string_view field, bool b) { return integer(field, CNSPEC_BOOL, b ? 1 : 0); }
-  Row& put(std::string_view field, int i) { return integer(field, CNSPEC_INT, i); }
-  Row& put(std::string_view field, int64_t i) { return integer(field, CNSPEC_INT, i); }
+  Row& put(std::string_view field, std::same_as<bool> auto b) { return integer(field, CNSPEC_BOOL, b ? 1 : 0); }
+  Row& put(std::string_view field, detail::Integer auto i) {
+    return integer(field, CNSPEC_INT, static_cast<int64_t>(i));
+  }
   Row& put(std::string_view field, double d) { cnspec_value v{}; v.type = CNSPEC_FLOAT; v.as.f64 = d; return raw(field, v); }
   Row& put(std::string_view field, std::string_view s) {
     cnspec_value v{};
@@ -376,6 +384,7 @@ class Row {
     return raw(field, v);
   }
   Rows& rows_;
+  int exceptions_ = std::uncaught_exceptions();
 };
 
 class Rows {
@@ -426,7 +435,7 @@ class Rows {
 
 // A row whose making failed half-way is not handed over.
 inline Row::~Row() {
-  if (std::uncaught_exceptions() == 0) rows_.end();
+  if (std::uncaught_exceptions() == exceptions_) rows_.end();
 }
 inline Row& Row::raw(std::string_view field, const cnspec_value& value) {
   rows_.put(field, value);
@@ -514,8 +523,9 @@ struct Link {
 template <class P>
 struct Entry {
   static int32_t open(const cnspec_host_v1* table, void* context, cnspec_call call, void** out) noexcept {
-    // A newer or older host's table is copied as far as both know it; what lies beyond stays zero.
+    // A newer host's table is copied as far as it is known here; there is none smaller than that of 1.0.
     Host host{};
+    if (table->struct_size < sizeof host.table) return CNSPEC_UNSUPPORTED;
     std::memcpy(&host.table, table, std::min<std::size_t>(table->struct_size, sizeof host.table));
     host.context = context;
     return guarded(Call(host, call), [&] {
