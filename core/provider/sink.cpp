@@ -119,7 +119,8 @@ std::int32_t RowSink::put(std::uint32_t field, const cnspec_value& value) {
   };
   if (!expected) return violate(sent() + ", which its manifest does not declare");
   // Copied first: the copy is bounded, and what is judged is what is kept.
-  auto& [number, copied] = row_.fields_.emplace_back(field, Value());
+  auto& [number, copied] = row_.fields_.emplace_back();
+  number = field;
   if (const char* problem = copy(value, copied, 0))
     return *problem ? violate(sent() + " with " + problem) : too_much();
   if (!expected->accepts(copied)) {
