@@ -107,11 +107,6 @@ void read_environment(Config& config) {
   }
 }
 
-void normalise_endpoint(std::string& endpoint) {
-  if (endpoint.find("://") == std::string::npos) endpoint = "https://" + endpoint;
-  while (endpoint.ends_with('/')) endpoint.pop_back();
-}
-
 fs::path home_file() {
   const char* home = std::getenv("HOME");
   if (!home || !fs::path(home).is_absolute()) return {};
@@ -188,6 +183,25 @@ void emit(YAML::Emitter& out, const YAML::Node& node) {
 }
 
 }  // namespace
+
+void normalise_endpoint(std::string& endpoint) {
+  if (endpoint.find("://") == std::string::npos) endpoint = "https://" + endpoint;
+  while (endpoint.ends_with('/')) endpoint.pop_back();
+}
+
+Result<void> check_writable(const fs::path& path) {
+  // About what a configuration with a key and a certificate takes.
+  const std::string probe(16384, '\n');
+  const fs::path beside = path.string() + ".probe";
+  auto written = write_file_atomically(beside, probe, 0600);
+  if (!written) {
+    return fail(
+        Error::wrap("the configuration cannot be written to " + printable(path.string()), written.error()));
+  }
+  std::error_code ignored;
+  fs::remove(beside, ignored);
+  return {};
+}
 
 Result<Config> load(std::string_view flag) {
   Config config;

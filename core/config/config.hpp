@@ -46,6 +46,13 @@ struct Config {
 // says kNone. kConfig: the source cannot be used; the error says where in it and why.
 Result<Config> load(std::string_view flag);
 
+// "https://" where no scheme is given, and no slash at the end.
+void normalise_endpoint(std::string& endpoint);
+
+// Whether save() would have a place to write: tried for real, so that a full disk is noticed before it
+// matters.
+Result<void> check_writable(const std::filesystem::path& path);
+
 // A setting to write: text, a mapping of texts, or (nothing) one to remove.
 struct Change {
   std::string key;

@@ -8,7 +8,7 @@ namespace cnspec::upstream {
 namespace {
 
 tl::unexpected<Error> malformed(const std::string& why) {
-  return fail(Error("the registration token is malformed: " + why, ErrorKind::kUsage)
+  return fail(Error("the registration token is malformed: " + why, ErrorKind::kInvalid)
                   .hint("copy the whole token, without spaces or line breaks"));
 }
 

@@ -1,8 +1,6 @@
 // The platform's calls, typed. JSON on the wire; see the methods for which need credentials.
 #pragma once
 
-#include <utility>  // Boost 1.74 forgets it
-
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <map>

@@ -1,0 +1,69 @@
+// What all commands share: the global options, and how results and errors reach the user.
+#pragma once
+
+#include <chrono>
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "runtime/runtime.hpp"
+
+namespace cnspec::cli {
+
+// Exit codes that scripts can trust.
+inline constexpr int kOk = 0;
+inline constexpr int kFailed = 1;
+inline constexpr int kUsage = 2;
+inline constexpr int kConfigUnusable = 78;
+
+struct Globals {
+  std::string config;
+  std::vector<std::string> providers_paths;
+  std::string api_proxy;
+  std::string ca_file;
+  std::string log_level = "warn";
+  bool verbose = false;
+  std::string timeout;  // empty: the command's own
+};
+
+// Thrown to end a command with this code when all that is to be said was said.
+struct Exit {
+  int code;
+};
+
+void add_globals(CLI::App& app, Globals& globals);
+
+// The exit code of a command line that could not be parsed, or that asked for help; prints either.
+int exit_for(const CLI::App& app, const CLI::ParseError& error);
+
+// Each adds its subcommand; the callback does the work and throws Exit.
+void add_login(CLI::App& app, Globals& globals);
+void add_status(CLI::App& app, Globals& globals);
+void add_providers(CLI::App& app, Globals& globals);
+void add_discover(CLI::App& app, Globals& globals);
+void add_version(CLI::App& app);
+void add_completion(CLI::App& app, Globals& globals);
+
+// "--output text|json|yaml"; anything else is a usage error.
+void add_output(CLI::App& app, std::string& output, std::vector<std::string> formats);
+
+// Reads the configuration, sets up logging; throws Exit when it cannot.
+std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout);
+
+// "x what: why", then how to mend it.
+void print_error(const Error& error);
+[[noreturn]] void exit_with(const Error& error);
+int exit_code(const Error& error);
+
+// One line of a report with its marker, on standard output (info) or standard error.
+void print_info(const std::string& line);
+void print_warning(const std::string& line);
+
+// Throws Exit{kFailed} with a message when standard output cannot take it, as on a full disk.
+void print(const std::string& text);
+
+bool use_color(int fd);
+
+}  // namespace cnspec::cli

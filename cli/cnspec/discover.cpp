@@ -1,0 +1,95 @@
+#include <rapidjson/document.h>
+
+#include "base/json.hpp"
+#include "base/text.hpp"
+#include "connectors.hpp"
+
+namespace cnspec::cli {
+namespace {
+
+constexpr std::chrono::seconds kTimeout{30};
+
+// Fields in the order the provider sent them, aligned.
+std::string render_text(const provider::Row& asset) {
+  std::string out;
+  for (std::size_t i = 0; i < asset.size(); ++i) {
+    const provider::Value& value = asset.value(i);
+    if (value.is_null()) continue;
+    std::string label = "→ " + asset.name(i) + ":";
+    label.resize(std::max<std::size_t>(label.size() + 1, 20), ' ');
+    const std::string text =
+        value.type == CNSPEC_ARRAY ? join(value.texts(), ", ") : provider::to_text(value);
+    out += label + printable(text) + "\n";
+  }
+  return out;
+}
+
+std::string render_json(const provider::Row& asset) {
+  json::Document out(rapidjson::kObjectType);
+  auto& alloc = out.GetAllocator();
+  for (std::size_t i = 0; i < asset.size(); ++i) {
+    json::Value name(asset.name(i).data(), static_cast<rapidjson::SizeType>(asset.name(i).size()), alloc);
+    out.AddMember(name, provider::to_json(asset.value(i), alloc), alloc);
+  }
+  return json::write_pretty(out, 2) + "\n";
+}
+
+// The words after "discover", parsed against the connectors that are installed.
+void run(Globals& globals, std::vector<std::string> words) {
+  auto runtime = start(globals, kTimeout);
+  CLI::App app("Connect to a system and show what it is.", "cnspec discover");
+  std::string output = "text";
+  std::optional<provider::ConnectRequest> request;
+  app.get_formatter()->column_width(34);
+  add_output(app, output, {"text", "json"});
+  Globals late = globals;  // global options may follow the connector as well
+  add_globals(app, late);
+  add_connectors(app, runtime->providers(), [&](provider::ConnectRequest r) { request = std::move(r); });
+  app.require_subcommand(0, 1);
+  app.allow_extras();
+  std::reverse(words.begin(), words.end());  // as CLI11 wants them
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    throw Exit{exit_for(app, error)};
+  }
+  if (!request) {
+    std::vector<std::string> known;
+    for (const auto* connector : app.get_subcommands([](CLI::App*) { return true; }))
+      known.push_back(connector->get_name());
+    const auto extras = app.remaining(true);
+    if (extras.empty()) {
+      exit_with(Error("which connector?", ErrorKind::kUsage).hint("installed are: " + join(known, ", ")));
+    }
+    const std::string like = closest(extras.front(), known);
+    exit_with(Error("no installed provider has a connector " + quoted_if_needed(extras.front()) +
+                        (like.empty() ? "" : "; did you mean " + like + "?"),
+                    ErrorKind::kUsage)
+                  .hint("installed are: " + join(known, ", ")));
+  }
+  if (const auto extras = app.remaining(true); !extras.empty()) {
+    exit_with(Error("the connector " + request->connector + " takes no " + quoted_if_needed(extras.front()),
+                    ErrorKind::kUsage)
+                  .hint("see: cnspec discover " + request->connector + " --help"));
+  }
+  const auto asset = runtime->run(runtime->identify(std::move(*request)));
+  if (!asset) {
+    print_error(asset.error());
+    runtime->exit(exit_code(asset.error()));
+  }
+  print(output == "json" ? render_json(*asset) : render_text(*asset));
+  runtime->exit(kOk);
+}
+
+}  // namespace
+
+void add_discover(CLI::App& app, Globals& globals) {
+  CLI::App* command = app.add_subcommand("discover", "Connect to a system and show what it is");
+  // Which connectors there are is known once the options before them are; the rest is parsed then.
+  command->set_help_flag();
+  command->prefix_command();
+  command->fallthrough(false);
+  command->callback([&globals, command] { run(globals, command->remaining()); });
+}
+
+}  // namespace cnspec::cli

@@ -1,0 +1,123 @@
+#include "runtime/login.hpp"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/file.hpp"
+#include "base/text.hpp"
+#include "command.hpp"
+
+namespace cnspec::cli {
+namespace {
+
+struct Flags {
+  std::string token, token_file;
+  std::vector<std::string> annotations;
+  runtime::LoginRequest request;
+};
+
+constexpr std::size_t kMaxToken = 64 * 1024;
+
+Result<std::string> read_standard_input() {
+  std::string out;
+  char buffer[4096];
+  ssize_t got = 0;
+  while ((got = ::read(STDIN_FILENO, buffer, sizeof buffer)) > 0) {
+    out.append(buffer, static_cast<std::size_t>(got));
+    if (out.size() > kMaxToken)
+      return fail("standard input holds no token: it is too long", ErrorKind::kUsage);
+  }
+  return out;
+}
+
+// From the flag, the file, or the environment; empty when none of them has one.
+Result<std::string> find_token(const Flags& flags) {
+  std::string token;
+  std::string source = "--token";
+  if (flags.token == "-") {
+    auto text = read_standard_input();
+    if (!text) return text;
+    token = std::move(*text);
+    source = "standard input";
+  } else if (!flags.token.empty()) {
+    token = flags.token;
+  } else if (!flags.token_file.empty()) {
+    source = flags.token_file;
+    auto text = read_small_file(flags.token_file, kMaxToken);
+    if (!text)
+      return fail(Error("the token file cannot be read: " + text.error().message(), ErrorKind::kUsage));
+    token = std::move(*text);
+  } else if (const char* variable = std::getenv("MONDOO_REGISTRATION_TOKEN"); variable && *variable) {
+    source = "MONDOO_REGISTRATION_TOKEN";
+    token = variable;
+  } else {
+    return std::string();
+  }
+  const std::string_view trimmed = trim(token);
+  if (trimmed.empty()) return fail("the token from " + source + " is empty", ErrorKind::kUsage);
+  return std::string(trimmed);
+}
+
+Result<std::map<std::string, std::string>> parse_annotations(const std::vector<std::string>& texts) {
+  std::map<std::string, std::string> out;
+  for (const std::string& text : texts) {
+    const auto equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return fail("--annotation " + quoted_if_needed(text) + ": expected KEY=VALUE", ErrorKind::kUsage);
+    }
+    out[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return out;
+}
+
+void run(Globals& globals, Flags& flags) {
+  auto token = find_token(flags);
+  if (!token) exit_with(token.error());
+  flags.request.token = std::move(*token);
+  auto annotations = parse_annotations(flags.annotations);
+  if (!annotations) exit_with(annotations.error());
+  flags.request.annotations = std::move(*annotations);
+
+  const auto runtime = start(globals, std::chrono::seconds(30));
+  const auto agent = runtime::login(*runtime, flags.request, {print_info, print_warning});
+  if (!agent) {
+    print_error(agent.error());
+    runtime->exit(exit_code(agent.error()));
+  }
+  print_info("client " + *agent + " has logged in successfully");
+  runtime->exit(kOk);
+}
+
+}  // namespace
+
+void add_login(CLI::App& app, Globals& globals) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* command = app.add_subcommand("login", "Register this machine with the platform");
+  command->alias("register");
+  command->footer(
+      "The token is best given by --token-file, MONDOO_REGISTRATION_TOKEN or standard input (--token -): "
+      "what stands on\n"
+      "a command line can be read by every user of the machine. The configuration is written once the new "
+      "credentials\n"
+      "have been proved; --name, --annotation, --api-endpoint, --updates-url, --api-proxy, --ca-file, "
+      "--timer and --splay\n"
+      "are kept in it.");
+  auto* token = command->add_option("-t,--token", flags->token, "Registration token; - reads standard input");
+  command->add_option("--token-file", flags->token_file, "File that holds the registration token")
+      ->excludes(token);
+  command->add_option("--name", flags->request.name,
+                      "Name of this machine on the platform (default: its hostname)");
+  command->add_option("--annotation", flags->annotations, "KEY=VALUE for every asset; repeatable")
+      ->expected(1)
+      ->take_all();
+  command->add_option("--api-endpoint", flags->request.api_endpoint,
+                      "The platform's address (default: the token's)");
+  command->add_option("--updates-url", flags->request.updates_url, "Where newer versions are announced");
+  command->add_option("--timer", flags->request.timer, "Minutes between scans")->check(CLI::PositiveNumber);
+  command->add_option("--splay", flags->request.splay, "Minutes that a scan may be late by chance")
+      ->check(CLI::NonNegativeNumber);
+  command->callback([&globals, flags] { run(globals, *flags); });
+}
+
+}  // namespace cnspec::cli

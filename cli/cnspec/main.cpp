@@ -1,0 +1,51 @@
+// cnspec: parses the command line and runs the one command it names.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include "base/text.hpp"
+#include "command.hpp"
+
+namespace {
+
+using namespace cnspec;
+
+int run(int argc, char** argv) {
+  CLI::App app("Looks at systems through providers, and registers this machine with the Mondoo Platform.",
+               "cnspec");
+  cli::Globals globals;
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.get_formatter()->column_width(34);
+  app.footer("An independent implementation; see the README for what it does and does not do.");
+  cli::add_globals(app, globals);
+  cli::add_login(app, globals);
+  cli::add_status(app, globals);
+  cli::add_providers(app, globals);
+  cli::add_discover(app, globals);
+  cli::add_version(app);
+  cli::add_completion(app, globals);
+  try {
+    app.parse(argc, argv);
+    return cli::kOk;
+  } catch (const cli::Exit& exit) {
+    return exit.code;
+  } catch (const CLI::ParseError& error) {
+    return cli::exit_for(app, error);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A reader that went away, as in "cnspec status | head", is an error of write, not the end of the process.
+  std::signal(SIGPIPE, SIG_IGN);
+  int code = cnspec::cli::kFailed;
+  try {
+    code = run(argc, argv);
+  } catch (const std::exception& error) {
+    cnspec::cli::print_error(cnspec::Error(error.what()));
+  }
+  if (std::fflush(stdout) != 0 && code == cnspec::cli::kOk) code = cnspec::cli::kFailed;
+  return code;
+}

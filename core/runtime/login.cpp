@@ -1,0 +1,218 @@
+#include "runtime/login.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+
+#include "base/text.hpp"
+#include "config/config.hpp"
+#include "upstream/token.hpp"
+#include "upstream/upstream.hpp"
+
+namespace cnspec::runtime {
+namespace {
+
+using upstream::AgentInfo;
+using upstream::Registration;
+using upstream::Upstream;
+
+class Login {
+ public:
+  Login(Runtime& runtime, const LoginRequest& request, const LoginObserver& observer)
+      : runtime_(runtime), request_(request), observer_(observer), config_(runtime.config()) {}
+
+  Task<std::string> run() {
+    if (config_.source.kind == config::Source::Kind::kEnvironment) {
+      co_return fail(Error("the configuration comes from MONDOO_CONFIG_BASE64, where nothing can be written",
+                           ErrorKind::kUsage)
+                         .hint("unset it to log in with a file"));
+    }
+    if (!request_.token.empty()) co_return co_await with_token();
+    if (!config_.has_credentials()) {
+      co_return fail(Error("no registration token was given", ErrorKind::kUsage)
+                         .hint("cnspec login --token-file FILE, or MONDOO_REGISTRATION_TOKEN"));
+    }
+    if (!config_.agent_mrn.empty()) co_return co_await already();
+    co_return co_await with_service_account();
+  }
+
+ private:
+  Task<std::string> with_token() {
+    auto claims = upstream::read_token(request_.token);
+    if (!claims) co_return fail(claims.error());
+    if (!claims->description.empty()) info("token description: " + claims->description);
+    if (!claims->expires) {
+      observer_.warn("token does not contain an expiry date");
+    } else if (*claims->expires <= Clock::now()) {
+      co_return fail(
+          Error("the registration token expired at " + rfc1123(*claims->expires), ErrorKind::kRejected)
+              .hint("make a new one where you made this one"));
+    } else {
+      info("token will expire at " + rfc1123(*claims->expires));
+    }
+    // A registration that cannot be kept would be lost: its key is handed out once.
+    if (auto good = config::check_writable(config_.source.path); !good) co_return fail(good.error());
+
+    std::string endpoint = request_.api_endpoint.empty() ? claims->api_endpoint : request_.api_endpoint;
+    if (endpoint.empty()) endpoint = config_.api_endpoint;
+    config::normalise_endpoint(endpoint);
+
+    auto bearer = runtime_.authenticator(
+        {.method = "bearer", .token = std::string(trim(request_.token)), .mrn = {}, .private_key = {}});
+    if (!bearer) co_return fail(bearer.error());
+    auto registered = co_await call_register(endpoint, **bearer, std::string(trim(request_.token)));
+    if (!registered) co_return fail(registered.error());
+    const upstream::Credential& credential = registered->credential;
+    if (request_.api_endpoint.empty() && !credential.api_endpoint.empty()) {
+      endpoint = credential.api_endpoint;
+      config::normalise_endpoint(endpoint);
+    }
+
+    auto account = runtime_.authenticator({.method = "service_account",
+                                           .token = {},
+                                           .mrn = credential.mrn,
+                                           .private_key = credential.private_key});
+    if (!account)
+      co_return fail(Error::wrap("the platform sent credentials that cannot be used", account.error()));
+    auto transport = runtime_.transport();
+    if (!transport) co_return fail(transport.error());
+    Upstream platform(**transport, endpoint);
+    auto proved = co_await platform.ping(**account, runtime_.deadline());
+    if (!proved) {
+      co_return fail(
+          Error::wrap("the platform registered this client, but its new credentials did not work; "
+                      "nothing was written",
+                      proved.error()));
+    }
+
+    const std::string scope = credential.scope_mrn.empty() ? claims->space : credential.scope_mrn;
+    std::vector<config::Change> changes = {{"agent_mrn", registered->agent_mrn},
+                                           {"mrn", credential.mrn},
+                                           {"scope_mrn", scope},
+                                           {"space_mrn", scope},
+                                           {"parent_mrn", std::nullopt},
+                                           {"private_key", credential.private_key},
+                                           {"certificate", credential.certificate},
+                                           {"api_endpoint", endpoint}};
+    add_what_the_user_set(changes);
+    if (auto kept = keep(changes); !kept) {
+      co_await platform.unregister_agent(**account, registered->agent_mrn, runtime_.deadline());
+      co_return fail(Error::wrap(
+          "the configuration could not be written, and the registration was taken back", kept.error()));
+    }
+    co_return registered->agent_mrn;
+  }
+
+  // A credentials file without a client: the key registers one.
+  Task<std::string> with_service_account() {
+    if (auto good = config::check_writable(config_.source.path); !good) co_return fail(good.error());
+    auto account = runtime_.authenticator();
+    if (!account) co_return fail(account.error());
+    std::string endpoint = request_.api_endpoint.empty() ? config_.api_endpoint : request_.api_endpoint;
+    config::normalise_endpoint(endpoint);
+    auto registered = co_await call_register(endpoint, **account, "");
+    if (!registered) co_return fail(registered.error());
+    std::vector<config::Change> changes = {{"agent_mrn", registered->agent_mrn}};
+    if (!request_.api_endpoint.empty()) changes.push_back({"api_endpoint", endpoint});
+    add_what_the_user_set(changes);
+    if (auto kept = keep(changes); !kept) co_return fail(kept.error());
+    co_return registered->agent_mrn;
+  }
+
+  Task<std::string> already() {
+    info("client is already logged in, skipping");
+    auto account = runtime_.authenticator();
+    if (!account) co_return fail(account.error());
+    auto transport = runtime_.transport();
+    if (!transport) co_return fail(transport.error());
+    Upstream platform(**transport, config_.api_endpoint);
+    auto proved = co_await platform.ping(**account, runtime_.deadline());
+    if (!proved) co_return fail(Error::wrap("the client is registered, but not accepted", proved.error()));
+    std::vector<config::Change> changes;
+    add_what_the_user_set(changes);
+    if (!changes.empty()) {
+      if (auto kept = keep(changes); !kept) co_return fail(kept.error());
+    }
+    co_return config_.agent_mrn;
+  }
+
+  Task<Registration> call_register(const std::string& endpoint, auth::Authenticator& auth,
+                                   std::string token) {
+    auto transport = runtime_.transport();
+    if (!transport) co_return fail(transport.error());
+    const AgentInfo self = co_await describe_self();
+    std::string name = !request_.name.empty() ? request_.name : config_.name;
+    if (name.empty()) name = self.platform_hostname;
+    Upstream platform(**transport, endpoint);
+    auto registered =
+        co_await platform.register_agent(auth, std::move(token), name, self, runtime_.deadline());
+    if (!registered) co_return fail(Error::wrap("failed to log in client", registered.error()));
+    co_return std::move(*registered);
+  }
+
+  // A machine that cannot be described can still be registered.
+  boost::asio::awaitable<AgentInfo> describe_self() {
+    AgentInfo self;
+    auto row = co_await runtime_.identify({.connector = "local", .args = {}, .flags = {}, .secrets = {}});
+    if (row) {
+      self.platform_name = row->text("platform");
+      self.platform_release = row->text("version");
+      self.platform_arch = row->text("arch");
+      self.platform_ip = row->text("ip");
+      self.platform_hostname = row->text("fqdn");
+      if (const auto* ids = row->find("ids"); ids && !ids->texts().empty())
+        self.platform_id = ids->texts().front();
+    } else {
+      observer_.warn("could not gather client information error=" + quoted_if_needed(row.error().message()));
+    }
+    if (self.platform_hostname.empty()) {
+      std::array<char, 256> name{};
+      if (::gethostname(name.data(), name.size() - 1) == 0) self.platform_hostname = name.data();
+    }
+    co_return self;
+  }
+
+  // Flags that later commands need as well.
+  void add_what_the_user_set(std::vector<config::Change>& changes) const {
+    const auto text = [&](const char* key, const std::string& value) {
+      if (!value.empty()) changes.push_back({key, value});
+    };
+    text("name", request_.name);
+    text("updates_url", request_.updates_url);
+    text("api_proxy", runtime_.options().api_proxy);
+    if (!runtime_.options().ca_file.empty()) {
+      text("ca_file", std::filesystem::absolute(runtime_.options().ca_file).string());
+    }
+    if (!request_.annotations.empty()) changes.push_back({"annotations", std::nullopt, request_.annotations});
+    std::map<std::string, std::string> interval;
+    if (request_.timer) interval["timer"] = std::to_string(*request_.timer);
+    if (request_.splay) interval["splay"] = std::to_string(*request_.splay);
+    if (!interval.empty()) changes.push_back({"scan_interval", std::nullopt, interval});
+  }
+
+  Result<void> keep(const std::vector<config::Change>& changes) {
+    const auto& path = config_.source.path;
+    info("saving config path=" + quoted_if_needed(path.string()));
+    if (config_.source.kind == config::Source::Kind::kNone) {
+      info("config file does not exist, create a new one path=" + quoted_if_needed(path.string()));
+    }
+    return config::save(path, changes);
+  }
+
+  void info(const std::string& line) const { observer_.info(line); }
+
+  Runtime& runtime_;
+  const LoginRequest& request_;
+  const LoginObserver& observer_;
+  const config::Config& config_;
+};
+
+}  // namespace
+
+Result<std::string> login(Runtime& runtime, const LoginRequest& request, const LoginObserver& observer) {
+  Login login(runtime, request, observer);
+  return runtime.run(login.run());
+}
+
+}  // namespace cnspec::runtime

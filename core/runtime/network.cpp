@@ -1,0 +1,32 @@
+#define BOOST_DLL_USE_STD_FS
+#include "runtime/network.hpp"
+
+#include <boost/dll/shared_library.hpp>
+
+namespace cnspec::runtime {
+namespace fs = std::filesystem;
+
+fs::path library_folder() {
+  std::error_code ec;
+  const fs::path program = fs::read_symlink("/proc/self/exe", ec);
+  return ec ? fs::path() : program.parent_path().parent_path() / "lib/cnspec";
+}
+
+Result<const Network*> load_network() {
+  static const Network* loaded = nullptr;
+  if (loaded) return loaded;
+  const fs::path path = library_folder() / "cnspec-network.so";
+  std::error_code ec;
+  // Never unloaded: libcurl and OpenSSL leave handlers behind that run at exit.
+  auto* library = new boost::dll::shared_library(
+      path, ec, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+  if (ec || !library->has("cnspec_network")) {
+    return fail(Error("the network module cannot be loaded: " + path.string() + ": " +
+                      (ec ? ec.message() : "it is of another version"))
+                    .hint("install cnspec again; its bin and lib folders belong together"));
+  }
+  loaded = library->get<const Network*()>("cnspec_network")();
+  return loaded;
+}
+
+}  // namespace cnspec::runtime

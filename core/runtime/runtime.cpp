@@ -1,0 +1,173 @@
+#include "runtime/runtime.hpp"
+
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "base/version.hpp"
+#include "runtime/network.hpp"
+
+namespace cnspec::runtime {
+namespace asio = boost::asio;
+using provider::Limits;
+
+namespace {
+
+// How much longer than its deadline a provider's request is waited for: the transport ends it, this is for a
+// loop that does not run any more.
+constexpr std::chrono::milliseconds kHttpGrace{500};
+
+// "--api-proxy" and the file's or environment's api_proxy, in the order users know.
+std::string effective_proxy(const Options& options, const config::Config& config) {
+  if (const char* set = std::getenv("MONDOO_API_PROXY")) return set;
+  return options.api_proxy.empty() ? config.api_proxy : options.api_proxy;
+}
+
+}  // namespace
+
+Runtime::Runtime(Options options)
+    : options_(std::move(options)),
+      deadline_(std::chrono::steady_clock::now() + options_.timeout),
+      loop_(1) {}
+
+Runtime::~Runtime() = default;
+
+Result<std::unique_ptr<Runtime>> Runtime::create(Options options) {
+  std::unique_ptr<Runtime> runtime(new Runtime(std::move(options)));
+  auto config = config::load(runtime->options_.config_path);
+  if (!config) return fail(config.error());
+  runtime->config_ = std::move(*config);
+  if (!runtime->options_.ca_file.empty()) runtime->config_.ca_file = runtime->options_.ca_file;
+  return runtime;
+}
+
+const provider::Inventory& Runtime::providers() {
+  if (!providers_) {
+    providers_ = std::make_unique<provider::Inventory>(
+        provider::discover({options_.providers_paths, library_folder() / "providers"}));
+  }
+  return *providers_;
+}
+
+Result<transport::Transport*> Runtime::transport() {
+  if (transport_) return transport_.get();
+  auto network = load_network();
+  if (!network) return fail(network.error());
+  transport::Options options;
+  options.proxy = effective_proxy(options_, config_);
+  options.ca_file = config_.ca_file;
+  options.user_agent = std::string("PN/linux build/") + kBuild + " cnspec/" + kVersion;
+  if (log::enabled(log::Level::kDebug)) options.trace = [](std::string_view line) { log::debug(line); };
+  auto made = (*network)->make_transport(loop_, std::move(options));
+  if (!made) return fail(made.error());
+  transport_ = std::move(*made);
+  return transport_.get();
+}
+
+Result<std::unique_ptr<auth::Authenticator>> Runtime::authenticator(const auth::Credentials& credentials) {
+  auto network = load_network();
+  if (!network) return fail(network.error());
+  return (*network)->make_authenticator(credentials);
+}
+
+Result<std::unique_ptr<auth::Authenticator>> Runtime::authenticator() {
+  return authenticator(
+      {.method = "service_account", .token = {}, .mrn = config_.mrn, .private_key = config_.private_key});
+}
+
+void Runtime::run_loop(asio::awaitable<void> task) {
+  asio::co_spawn(loop_, std::move(task), asio::detached);
+  loop_.restart();
+  loop_.run();
+}
+
+asio::awaitable<bool> Runtime::run_on_thread(std::function<void(const Limits&)> work) {
+  struct State {
+    explicit State(asio::io_context& loop) : timer(loop) {}
+    asio::steady_timer timer;
+    bool finished = false;  // on the loop's thread
+    std::mutex mutex;
+    bool abandoned = false;  // under the mutex: then the loop may be gone
+  };
+  auto state = std::make_shared<State>(loop_);
+  auto cancelled = std::make_shared<std::atomic<bool>>(false);
+  state->timer.expires_at(deadline_);
+
+  const auto guard = asio::make_work_guard(loop_);
+  std::thread([this, state, work = std::move(work), limits = Limits{deadline_, cancelled}] {
+    work(limits);
+    const std::lock_guard lock(state->mutex);
+    if (state->abandoned) return;
+    asio::post(loop_, [state] {
+      state->finished = true;
+      state->timer.cancel();
+    });
+  }).detach();
+
+  boost::system::error_code ignored;
+  if (!state->finished) co_await state->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  if (state->finished) co_return true;
+  const std::lock_guard lock(state->mutex);
+  state->abandoned = true;
+  abandoned_ = true;
+  *cancelled = true;
+  co_return false;
+}
+
+// On a provider's thread. What is shared outlives whichever side gives up first.
+Result<transport::Response> Runtime::http_for_provider(transport::Request request) {
+  request.deadline = std::min(request.deadline, deadline_);
+  const auto wait_until = request.deadline + kHttpGrace;
+  auto answer = std::make_shared<std::promise<Result<transport::Response>>>();
+  auto future = answer->get_future();
+  asio::post(loop_, [this, answer, request = std::move(request)]() mutable {
+    auto ready = transport();
+    if (!ready) return answer->set_value(fail(ready.error()));
+    (*ready)->send(std::move(request),
+                   [answer](Result<transport::Response> r) { answer->set_value(std::move(r)); });
+  });
+  if (future.wait_until(wait_until) != std::future_status::ready) {
+    return fail("the request was not answered in time", ErrorKind::kTimeout);
+  }
+  return future.get();
+}
+
+Task<provider::Row> Runtime::identify(provider::ConnectRequest request) {
+  const provider::Found* found = providers().by_connector(request.connector);
+  if (!found)
+    co_return fail("no installed provider has a connector " + quoted_if_needed(request.connector),
+                   ErrorKind::kNotFound);
+  provider::Services services;
+  services.http = [this](transport::Request r) { return http_for_provider(std::move(r)); };
+  const std::string what = "provider \"" + found->manifest.name + "\"";
+  std::function<Result<provider::Row>(const Limits&)> work =
+      [found, services, request = std::move(request)](const Limits& limits) -> Result<provider::Row> {
+    auto loaded = provider::load_in_process(*found, services, limits);
+    if (!loaded) return fail(loaded.error());
+    auto connection = (*loaded)->connect(request, limits);
+    if (!connection) return fail(connection.error());
+    return (*connection)->identify(limits);
+  };
+  co_return co_await offload<provider::Row>(std::move(work), what);
+}
+
+void Runtime::exit(int code) {
+  std::fflush(nullptr);
+  // A thread that runs a provider's code must not find this process half torn down.
+  if (abandoned_) ::_exit(code);
+  std::exit(code);
+}
+
+}  // namespace cnspec::runtime

@@ -1,0 +1,104 @@
+// The one object a command holds: configuration, providers, network, one event loop and one deadline.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "auth/auth.hpp"
+#include "base/error.hpp"
+#include "config/config.hpp"
+#include "provider/discovery.hpp"
+#include "provider/provider.hpp"
+#include "transport/transport.hpp"
+
+namespace cnspec::runtime {
+
+template <class T>
+using Task = boost::asio::awaitable<Result<T>>;
+
+struct Options {
+  std::string config_path;                    // --config
+  std::vector<std::string> providers_paths;   // --providers-path
+  std::string api_proxy;                      // --api-proxy
+  std::string ca_file;                        // --ca-file
+  std::chrono::milliseconds timeout{10'000};  // of the command, from now on
+};
+
+class Runtime {
+ public:
+  // Reads the configuration, and nothing else. kConfig when that cannot be used.
+  static Result<std::unique_ptr<Runtime>> create(Options options);
+  ~Runtime();
+
+  const config::Config& config() const { return config_; }
+  const Options& options() const { return options_; }
+  transport::Deadline deadline() const { return deadline_; }
+
+  // Looked for when first asked; runs no provider.
+  const provider::Inventory& providers();
+
+  // Made when first asked.
+  Result<transport::Transport*> transport();
+  Result<std::unique_ptr<auth::Authenticator>> authenticator(const auth::Credentials& credentials);
+  // Of the service account in the configuration.
+  Result<std::unique_ptr<auth::Authenticator>> authenticator();
+
+  boost::asio::io_context& loop() { return loop_; }
+  // Runs the coroutine to its end, and everything that was spawned on the loop meanwhile.
+  template <class T>
+  Result<T> run(Task<T> task);
+
+  // Runs `work`, which may block, on a thread of its own and waits for it without blocking the loop. At the
+  // deadline the thread is abandoned and `what` is said to have timed out.
+  template <class T>
+  Task<T> offload(std::function<Result<T>(const provider::Limits&)> work, std::string what);
+
+  // Loads the provider of the connector, connects and asks what it is connected to.
+  Task<provider::Row> identify(provider::ConnectRequest request);
+
+  // Ends the process with this exit code: normally, or at once when a provider is still at work on a thread.
+  [[noreturn]] void exit(int code);
+
+ private:
+  explicit Runtime(Options options);
+  // False when the deadline passed first.
+  boost::asio::awaitable<bool> run_on_thread(std::function<void(const provider::Limits&)> work);
+  void run_loop(boost::asio::awaitable<void> task);
+  Result<transport::Response> http_for_provider(transport::Request request);
+
+  Options options_;
+  transport::Deadline deadline_;
+  config::Config config_;
+  std::unique_ptr<provider::Inventory> providers_;
+  boost::asio::io_context loop_;
+  std::unique_ptr<transport::Transport> transport_;
+  bool abandoned_ = false;
+};
+
+// ---- the templates' bodies ----
+
+template <class T>
+Result<T> Runtime::run(Task<T> task) {
+  std::optional<Result<T>> result;
+  run_loop([](Task<T> inner, std::optional<Result<T>>& out) -> boost::asio::awaitable<void> {
+    out.emplace(co_await std::move(inner));
+  }(std::move(task), result));
+  return std::move(*result);
+}
+
+template <class T>
+Task<T> Runtime::offload(std::function<Result<T>(const provider::Limits&)> work, std::string what) {
+  // Shared, since an abandoned thread may still write its result.
+  auto result = std::make_shared<std::optional<Result<T>>>();
+  const bool finished = co_await run_on_thread(
+      [result, work = std::move(work)](const provider::Limits& limits) { result->emplace(work(limits)); });
+  if (!finished) co_return fail(what + " did not answer in time", ErrorKind::kTimeout);
+  co_return std::move(**result);
+}
+
+}  // namespace cnspec::runtime

@@ -1,0 +1,148 @@
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include "base/semver.hpp"
+#include "base/version.hpp"
+#include "runtime/runtime.hpp"
+#include "status/status.hpp"
+#include "upstream/upstream.hpp"
+
+namespace cnspec::status {
+namespace {
+
+namespace asio = boost::asio;
+using runtime::Runtime;
+using Steady = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kMaxClockSkew{30};
+constexpr std::chrono::seconds kLongRoundTrip{5};
+
+class Gatherer {
+ public:
+  explicit Gatherer(Runtime& runtime) : runtime_(runtime) {}
+
+  Status run() {
+    const config::Config& config = runtime_.config();
+    out_.source = config.source;
+    out_.endpoint = config.api_endpoint;
+    out_.updates_url = config.updates_url.empty() ? kUpdatesUrl : config.updates_url;
+    out_.owner = config.scope_mrn;
+    out_.client = config.agent_mrn;
+    out_.service_account = config.mrn;
+    out_.registered = config.has_credentials();
+    out_.now = Clock::now();
+    out_.checks.reserve(4);
+
+    // The machine first: its thread is at work while the network is loaded.
+    spawn("local", machine());
+    spawn("health", health());
+    if (out_.registered) spawn("ping", ping());
+    if (!out_.updates_url.empty()) spawn("latest-version", latest());
+    runtime_.loop().restart();
+    runtime_.loop().run();
+    out_.providers = &runtime_.providers();
+    return std::move(out_);
+  }
+
+ private:
+  void spawn(const char* name, runtime::Task<void> task) {
+    const std::size_t index = out_.checks.size();
+    out_.checks.push_back({name, {}, std::nullopt});
+    asio::co_spawn(runtime_.loop(), measure(index, std::move(task)), asio::detached);
+  }
+
+  asio::awaitable<void> measure(std::size_t index, runtime::Task<void> task) {
+    const auto begin = Steady::now();
+    auto result = co_await std::move(task);
+    out_.checks[index].took = std::chrono::duration_cast<std::chrono::milliseconds>(Steady::now() - begin);
+    if (!result) out_.checks[index].error = std::move(result.error());
+  }
+
+  runtime::Task<void> machine() {
+    auto row = co_await runtime_.identify({.connector = "local", .args = {}, .flags = {}, .secrets = {}});
+    if (!row) co_return fail(row.error());
+    Machine m;
+    m.name = row->text("platform");
+    m.title = row->text("title");
+    m.version = row->text("version");
+    m.build = row->text("build");
+    m.arch = row->text("arch");
+    m.kind = row->text("kind");
+    m.runtime = row->text("runtime");
+    m.hostname = row->text("fqdn").empty() ? row->text("hostname") : row->text("fqdn");
+    m.ip = row->text("ip");
+    if (const auto* family = row->find("family")) m.family = family->texts();
+    if (const auto* ids = row->find("ids")) m.ids = ids->texts();
+    out_.machine = std::move(m);
+    co_return Result<void>();
+  }
+
+  runtime::Task<void> health() {
+    auto transport = runtime_.transport();
+    if (!transport) co_return fail(transport.error());
+    upstream::Upstream platform(**transport, out_.endpoint);
+    auto answer = co_await platform.health(runtime_.deadline());
+    if (!answer) co_return fail(answer.error());
+    out_.health = Health{answer->status, answer->time, answer->api_version};
+    const auto took = answer->answered - answer->asked;
+    if (took > kLongRoundTrip) out_.round_trip = took;
+    if (const auto theirs = parse_rfc3339(answer->time)) {
+      const auto skew = *theirs - answer->asked;
+      if (std::chrono::abs(skew) > kMaxClockSkew + took) out_.clock_skew = skew;
+    }
+    co_return Result<void>();
+  }
+
+  runtime::Task<void> ping() {
+    auto account = runtime_.authenticator();
+    if (!account) co_return fail(account.error());
+    auto transport = runtime_.transport();
+    if (!transport) co_return fail(transport.error());
+    upstream::Upstream platform(**transport, out_.endpoint);
+    auto answer = co_await platform.ping(**account, runtime_.deadline());
+    if (!answer) co_return fail(answer.error());
+    out_.authenticated = true;
+    co_return Result<void>();
+  }
+
+  runtime::Task<void> latest() {
+    auto transport = runtime_.transport();
+    if (!transport) co_return fail(transport.error());
+    auto version = co_await upstream::latest_version(**transport, out_.updates_url, runtime_.deadline());
+    if (!version) co_return fail(version.error());
+    out_.latest_version = std::move(*version);
+    co_return Result<void>();
+  }
+
+  Runtime& runtime_;
+  Status out_;
+};
+
+}  // namespace
+
+Status gather(Runtime& runtime) {
+  return Gatherer(runtime).run();
+}
+
+const Error* Status::error_of(std::string_view check) const {
+  for (const Check& c : checks) {
+    if (c.name == check) return c.error ? &*c.error : nullptr;
+  }
+  return nullptr;
+}
+
+bool Status::newer_version_available() const {
+  return latest_version && compare_versions(*latest_version, kVersion) == std::strong_ordering::greater;
+}
+
+bool Status::api_version_differs() const {
+  return health && !health->api_version.empty() && health->api_version != kApiVersion;
+}
+
+int exit_code(const Status& status) {
+  if (status.registered && status.authenticated) return 0;
+  const Error* ping = status.error_of("ping");
+  return ping && ping->kind() == ErrorKind::kConfig ? 78 : 1;
+}
+
+}  // namespace cnspec::status

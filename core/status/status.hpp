@@ -1,0 +1,77 @@
+// What `cnspec status` knows, as one value: gathered all at once, then rendered as text, JSON or YAML.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/time.hpp"
+#include "config/config.hpp"
+#include "provider/discovery.hpp"
+
+namespace cnspec::runtime {
+class Runtime;
+}
+
+namespace cnspec::status {
+
+// This machine, as the provider of the connector "local" identifies it.
+struct Machine {
+  std::string name, title, version, build, arch, kind, runtime, hostname, ip;
+  std::vector<std::string> family, ids;
+};
+
+// One thing that was asked of somebody, for the list of checks.
+struct Check {
+  std::string name;  // "local", "health", "ping", "latest-version"
+  std::chrono::milliseconds took{};
+  std::optional<Error> error;
+};
+
+struct Health {
+  std::string status, time, api_version;
+};
+
+struct Status {
+  config::Source source;
+  std::string endpoint, updates_url;
+  std::string owner, client, service_account;  // MRNs; empty: none
+  bool registered = false;                     // as the configuration has it
+  bool authenticated = false;                  // as the platform has it
+
+  Clock::time_point now;
+  std::optional<Machine> machine;
+  std::optional<Health> health;
+  std::optional<std::string> latest_version;
+  std::optional<std::chrono::nanoseconds>
+      clock_skew;  // the platform's clock minus ours, where they differ too much
+  std::optional<std::chrono::nanoseconds> round_trip;  // where it took too long
+  const provider::Inventory* providers = nullptr;      // the runtime's
+  std::vector<Check> checks;                           // in a fixed order
+
+  // The error of the check of that name; null when it went well or was not made.
+  const Error* error_of(std::string_view check) const;
+  bool newer_version_available() const;
+  bool api_version_differs() const;
+};
+
+// Everything is asked at the same time, inside the runtime's deadline. What fails is in `checks`.
+Status gather(runtime::Runtime& runtime);
+
+std::string render_text(const Status& status, bool color);
+std::string render_json(const Status& status);
+std::string render_yaml(const Status& status);
+
+// 0 registered and authenticated; 78 when the credentials cannot be used; else 1.
+int exit_code(const Status& status);
+
+// Which configuration is in force, as every command says it; without marker.
+struct ConfigLine {
+  bool warning;
+  std::string text;
+};
+ConfigLine config_line(const config::Source& source);
+
+}  // namespace cnspec::status
