@@ -22,7 +22,7 @@ cnspec_value Lowered::add(const Value& value) {
       out.as.range = std::get<cnspec_range>(value.data);
       break;
     case CNSPEC_REF: {
-      const Ref& ref = std::get<Ref>(value.data);
+      const Ref& ref = *value.ref();
       out.as.ref = &refs_.emplace_back(cnspec_ref{to_abi(ref.type), to_abi(ref.id)});
       break;
     }

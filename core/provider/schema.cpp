@@ -67,7 +67,7 @@ bool Type::accepts(const Value& value) const {
       return std::ranges::all_of(std::get<Value::Map>(value.data),
                                  [&](const auto& e) { return item_->accepts(e.second); });
     case CNSPEC_REF:
-      return std::get<Ref>(value.data).type == spelled_;
+      return value.ref()->type == spelled_;
     default:
       return true;
   }
@@ -132,7 +132,7 @@ const char* type_name(std::uint32_t tag) {
 }
 
 std::string spelled_type(const Value& value) {
-  if (const auto* ref = std::get_if<Ref>(&value.data)) return "reference to \"" + printable(ref->type) + '"';
+  if (const Ref* ref = value.ref()) return "reference to \"" + printable(ref->type) + '"';
   const Value* inner = nullptr;
   if (const auto* items = std::get_if<Value::Array>(&value.data)) {
     if (!items->empty()) inner = &items->front();

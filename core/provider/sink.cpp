@@ -59,7 +59,7 @@ std::int32_t RowSink::row_begin(cnspec_str type, cnspec_str id) {
     return violate("sent more than " + std::to_string(limits_.rows) + " rows");
   if (!take(sizeof(Row)) || !take(type.size) || !take(id.size)) return too_much();
   if (!is_text(view(id))) return violate("sent a row of " + shown(type) + " whose id is not UTF-8");
-  if (!type_ || row_.type != view(type)) {
+  if (!type_ || *type_name_ != view(type)) {
     if (!is_utf8(view(type))) return violate("sent a row whose type is not UTF-8");
     auto it = types_.find(view(type));
     if (it == types_.end()) {
@@ -71,11 +71,14 @@ std::int32_t RowSink::row_begin(cnspec_str type, cnspec_str id) {
       }
       it = types_.emplace(std::string(view(type)), RowType{resource, {}}).first;
     }
+    type_name_ = &it->first;
     type_ = &it->second;
-    row_.type = view(type);
   }
-  row_.id = view(id);
-  row_.fields_.reserve(names_->size());
+  Row& row = rows_.emplace_back();
+  row.type = *type_name_;
+  row.id = view(id);
+  row.names_ = names_;
+  row.fields_.reserve(names_->size());
   open_ = true;
   return CNSPEC_SINK_CONTINUE;
 }
@@ -115,11 +118,11 @@ std::int32_t RowSink::put(std::uint32_t field, const cnspec_value& value) {
   static const Type kAnything("any");
   const Type* expected = type_->resource ? declared(*type_, field) : &kAnything;
   const auto sent = [&] {
-    return "sent the field \"" + printable((*names_)[field]) + "\" of \"" + printable(row_.type) + '"';
+    return "sent the field \"" + printable((*names_)[field]) + "\" of \"" + printable(*type_name_) + '"';
   };
   if (!expected) return violate(sent() + ", which its manifest does not declare");
   // Copied first: the copy is bounded, and what is judged is what is kept.
-  auto& [number, copied] = row_.fields_.emplace_back();
+  auto& [number, copied] = rows_.back().fields_.emplace_back();
   number = field;
   if (const char* problem = copy(value, copied, 0))
     return *problem ? violate(sent() + " with " + problem) : too_much();
@@ -133,13 +136,6 @@ std::int32_t RowSink::row_end() {
   if (violation_) return CNSPEC_SINK_STOP;
   if (!open_) return violate("ended a row that it had not begun");
   open_ = false;
-  Row done;
-  done.type = row_.type;
-  done.id = std::move(row_.id);
-  done.names_ = names_;
-  done.fields_ = std::move(row_.fields_);
-  row_.fields_.clear();
-  rows_.push_back(std::move(done));
   return CNSPEC_SINK_CONTINUE;
 }
 
@@ -187,9 +183,10 @@ const char* RowSink::copy(const cnspec_value& from, Value& to, int depth) {
       return nullptr;
     case CNSPEC_REF: {
       if (!from.as.ref) return "a reference to nothing (NULL)";
-      auto& ref = to.data.emplace<Ref>();
-      return copy_text(from.as.ref->type, ref.type) && copy_text(from.as.ref->id, ref.id) ? nullptr
-                                                                                          : kTooMuch;
+      auto ref = std::make_shared<Ref>();
+      if (!copy_text(from.as.ref->type, ref->type) || !copy_text(from.as.ref->id, ref->id)) return kTooMuch;
+      to.data = std::move(ref);
+      return nullptr;
     }
     case CNSPEC_ARRAY: {
       const auto [items, count] = from.as.array;
@@ -217,6 +214,8 @@ const char* RowSink::copy(const cnspec_value& from, Value& to, int depth) {
 }
 
 std::vector<Row> RowSink::take_rows() {
+  if (open_) rows_.pop_back();
+  open_ = false;
   return std::move(rows_);
 }
 

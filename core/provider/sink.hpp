@@ -37,6 +37,7 @@ class RowSink {
 
   // What the provider did wrong, if anything.
   const std::optional<Error>& violation() const { return violation_; }
+  // The rows that ended.
   std::vector<Row> take_rows();
 
  private:
@@ -59,9 +60,9 @@ class RowSink {
   std::uint64_t bytes_ = 0;
   std::shared_ptr<std::vector<std::string>> names_;
   std::map<std::string, RowType, std::less<>> types_;
-  RowType* type_ = nullptr;  // of the open row
-  bool open_ = false;
-  Row row_;
+  RowType* type_ = nullptr;  // of the newest row, as is its name
+  const std::string* type_name_ = nullptr;
+  bool open_ = false;  // the newest row has not ended
   std::vector<Row> rows_;
   std::optional<Error> violation_;
 };

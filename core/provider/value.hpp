@@ -20,14 +20,16 @@ struct Ref {
   bool operator==(const Ref&) const = default;
 };
 
-// A value owns everything in it. `type` is a CNSPEC_... number; which member of `data` is set follows from it as
-// provider.h says (BOOL as int64_t).
+// A value owns everything in it. `type` is a CNSPEC_... number; which member of `data` is set follows from it
+// as provider.h says (BOOL as int64_t).
 struct Value {
   using Array = std::vector<Value>;
   using Map = std::vector<std::pair<std::string, Value>>;
 
   std::uint32_t type = CNSPEC_NULL;
-  std::variant<std::monostate, std::int64_t, double, std::string, cnspec_time, cnspec_range, Ref, Array, Map> data;
+  std::variant<std::monostate, std::int64_t, double, std::string, cnspec_time, cnspec_range,
+               std::shared_ptr<const Ref>, Array, Map>
+      data;  // references are rare and large, so they live elsewhere
 
   Value() = default;
   Value(bool b) : type(CNSPEC_BOOL), data(std::int64_t{b}) {}
@@ -44,6 +46,8 @@ struct Value {
   bool is_error() const { return type == CNSPEC_ERROR; }
   // The text of any type that is one; empty for the others.
   const std::string& text() const;
+  // Null for what is no reference.
+  const Ref* ref() const;
   // The strings of an array of strings.
   std::vector<std::string> texts() const;
 };
