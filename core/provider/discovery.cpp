@@ -3,12 +3,13 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include <sys/stat.h>
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <sys/stat.h>
+#include <unordered_map>
 
 #include "base/text.hpp"
 #include "cnspec/provider.h"
@@ -30,10 +31,11 @@ void add_paths(std::string_view list, const char* source, Origin origin, std::ve
     if (path.is_absolute()) {
       out.push_back({path.lexically_normal(), origin});
     } else {
-      refused.push_back({path, origin,
-                         Error(std::string(source) + " has " + (path.empty() ? "an empty entry" : "a relative entry") +
-                                   ", expected an absolute path",
-                               ErrorKind::kUntrusted)});
+      refused.push_back(
+          {path, origin,
+           Error(std::string(source) + " has " + (path.empty() ? "an empty entry" : "a relative entry") +
+                     ", expected an absolute path",
+                 ErrorKind::kUntrusted)});
     }
     if (colon == std::string_view::npos) return;
     list.remove_prefix(colon + 1);
@@ -52,7 +54,7 @@ Result<std::vector<std::string>> sorted_entries(const fs::path& folder) {
 }
 
 bool is_folder(const fs::path& path) {
-  struct stat info{};
+  struct stat info {};
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
@@ -72,7 +74,8 @@ class Search {
     if (auto good = trust_.check_folder(folder.path); !good) {
       // The user's and the system's folders are allowed not to be there; one that was named has to be.
       const bool optional = folder.origin == Origin::kUser || folder.origin == Origin::kSystem;
-      if (good.error().kind() != ErrorKind::kNotFound || !optional) refuse(folder.path, folder.origin, good.error());
+      if (good.error().kind() != ErrorKind::kNotFound || !optional)
+        refuse(folder.path, folder.origin, good.error());
       return;
     }
     auto entries = sorted_entries(folder.path);
@@ -99,10 +102,11 @@ class Search {
       const std::string file = entry + std::string(kSuffix);
       if (auto good = trust_.check_folder(path); !good) return refuse(path, folder.origin, good.error());
       path /= file;
-      struct stat info{};
+      struct stat info {};
       if (::lstat(path.c_str(), &info) != 0) {
-        return refuse(path.parent_path(), folder.origin,
-                      Error("a folder without a provider in it, expected " + printable(file), ErrorKind::kInvalid));
+        return refuse(
+            path.parent_path(), folder.origin,
+            Error("a folder without a provider in it, expected " + printable(file), ErrorKind::kInvalid));
       }
     }
     auto manifest = describe(trust_, path);
@@ -112,11 +116,14 @@ class Search {
 
   // Two providers of one id cannot both answer; nor can two of one name be told apart by those who read it.
   void add(Found found) {
-    for (const Found& earlier : inventory.active) {
-      if (earlier.manifest.id == found.manifest.id || earlier.manifest.name == found.manifest.name) {
-        inventory.shadowed.push_back({std::move(found), earlier.path});
-        return;
-      }
+    const auto [id, new_id] = ids_.emplace(found.manifest.id, found.path);
+    const auto [name, new_name] = names_.emplace(found.manifest.name, found.path);
+    if (!new_id || !new_name) {
+      const fs::path by = new_id ? name->second : id->second;
+      if (new_id) ids_.erase(id);
+      if (new_name) names_.erase(name);
+      inventory.shadowed.push_back({std::move(found), by});
+      return;
     }
     inventory.active.push_back(std::move(found));
   }
@@ -126,29 +133,37 @@ class Search {
   }
 
   Trust trust_;
+  std::unordered_map<std::string, fs::path> ids_;  // of the active ones, and where they are
+  std::unordered_map<std::string, fs::path> names_;
 };
 
 }  // namespace
 
 const char* to_string(Origin origin) {
   switch (origin) {
-    case Origin::kFlag: return "--providers-path";
-    case Origin::kEnvironment: return "PROVIDERS_PATH";
-    case Origin::kUser: return "user";
-    case Origin::kSystem: return "system";
-    case Origin::kBundled: return "bundled";
+    case Origin::kFlag:
+      return "--providers-path";
+    case Origin::kEnvironment:
+      return "PROVIDERS_PATH";
+    case Origin::kUser:
+      return "user";
+    case Origin::kSystem:
+      return "system";
+    case Origin::kBundled:
+      return "bundled";
   }
   return "bundled";
 }
 
 const Found* Inventory::by_name(std::string_view name) const {
-  const auto it = std::find_if(active.begin(), active.end(), [&](const Found& f) { return f.manifest.name == name; });
+  const auto it =
+      std::find_if(active.begin(), active.end(), [&](const Found& f) { return f.manifest.name == name; });
   return it == active.end() ? nullptr : &*it;
 }
 
 const Found* Inventory::by_connector(std::string_view connector) const {
-  const auto it =
-      std::find_if(active.begin(), active.end(), [&](const Found& f) { return f.manifest.connector(connector); });
+  const auto it = std::find_if(active.begin(), active.end(),
+                               [&](const Found& f) { return f.manifest.connector(connector); });
   return it == active.end() ? nullptr : &*it;
 }
 
@@ -160,9 +175,9 @@ std::vector<Folder> search_folders(const SearchOptions& options, std::vector<Ref
   const char* environment = std::getenv("PROVIDERS_PATH");
   if (elevated()) {
     if (environment) {
-      refused.push_back({environment, Origin::kEnvironment,
-                         Error("this process is elevated and does not listen to PROVIDERS_PATH",
-                               ErrorKind::kUntrusted)});
+      refused.push_back(
+          {environment, Origin::kEnvironment,
+           Error("this process is elevated and does not listen to PROVIDERS_PATH", ErrorKind::kUntrusted)});
     }
     out.push_back({"/opt/mondoo/providers", Origin::kSystem});
   } else if (environment) {

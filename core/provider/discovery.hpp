@@ -50,8 +50,8 @@ struct SearchOptions {
   std::filesystem::path bundled;        // the folder beside the program; empty: none
 };
 
-// The folders in the order of precedence: flag, PROVIDERS_PATH or else the user's and the system's, bundled. An entry
-// that is empty or relative is refused, and so is the environment when the process is elevated.
+// The folders in the order of precedence: flag, PROVIDERS_PATH or else the user's and the system's, bundled.
+// An entry that is empty or relative is refused, and so is the environment when the process is elevated.
 std::vector<Folder> search_folders(const SearchOptions& options, std::vector<Refused>& refused);
 
 // One bad entry never hides the good ones. Order: folders as given, entries by name.

@@ -5,17 +5,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
+#include <vector>
 
 #include "base/text.hpp"
 
 namespace cnspec::provider {
 namespace {
 
-bool trusted_owner(uid_t owner) { return owner == 0 || owner == ::geteuid(); }
+bool trusted_owner(uid_t owner) {
+  return owner == 0 || owner == ::geteuid();
+}
 
 std::string octal(mode_t mode) {
   char text[8];
@@ -29,13 +32,15 @@ tl::unexpected<Error> refuse(std::string what, std::string hint) {
 
 Result<void> check_owner_and_mode(const std::string& what, const std::string& path, const struct stat& info) {
   if (!trusted_owner(info.st_uid)) {
-    const std::string owners = ::geteuid() == 0 ? "root" : "root or you (user id " + std::to_string(::geteuid()) + ")";
-    return refuse(what + " belongs to user id " + std::to_string(info.st_uid) + ", expected " + owners,
-                  "chown it if you trust what is in it: chown " + std::to_string(::geteuid()) + " '" + path + "'");
+    const std::string owners =
+        ::geteuid() == 0 ? "root" : "root or you (user id " + std::to_string(::geteuid()) + ")";
+    return refuse(
+        what + " belongs to user id " + std::to_string(info.st_uid) + ", expected " + owners,
+        "chown it if you trust what is in it: chown " + std::to_string(::geteuid()) + " '" + path + "'");
   }
   if (info.st_mode & (S_IWGRP | S_IWOTH)) {
-    return refuse(what + " is writable by " + (info.st_mode & S_IWOTH ? "everybody" : "its group") + " (mode " +
-                      octal(info.st_mode) + ")",
+    return refuse(what + " is writable by " + (info.st_mode & S_IWOTH ? "everybody" : "its group") +
+                      " (mode " + octal(info.st_mode) + ")",
                   "chmod go-w '" + path + "'");
   }
   return {};
@@ -44,28 +49,29 @@ Result<void> check_owner_and_mode(const std::string& what, const std::string& pa
 }  // namespace
 
 TrustedFile::TrustedFile(TrustedFile&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)), size_(other.size_) {}
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)), info_(other.info_) {}
 
 TrustedFile::~TrustedFile() {
   if (fd_ >= 0) ::close(fd_);
 }
 
 bool TrustedFile::still_there() const {
-  struct stat opened{};
-  struct stat named{};
-  return ::fstat(fd_, &opened) == 0 && ::stat(path_.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
-         opened.st_ino == named.st_ino && opened.st_size == named.st_size &&
-         static_cast<std::uint64_t>(named.st_size) == size_;
+  struct stat now {};
+  // The time of the last change covers contents, owner and mode, and cannot be set back.
+  return ::stat(path_.c_str(), &now) == 0 && now.st_dev == info_.st_dev && now.st_ino == info_.st_ino &&
+         now.st_size == info_.st_size && now.st_ctim.tv_sec == info_.st_ctim.tv_sec &&
+         now.st_ctim.tv_nsec == info_.st_ctim.tv_nsec;
 }
 
 Result<void> Trust::check_one(const std::filesystem::path& folder, bool sticky_is_safe) {
   const auto key = std::make_pair(folder.string(), sticky_is_safe);
   if (const auto it = seen_.find(key); it != seen_.end()) return it->second;
   const auto judge = [&]() -> Result<void> {
-    struct stat info{};
+    struct stat info {};
     const std::string shown = printable(folder.string());
     if (::stat(folder.c_str(), &info) != 0) {
-      return fail(shown + ": " + std::strerror(errno), errno == ENOENT ? ErrorKind::kNotFound : ErrorKind::kUntrusted);
+      return fail(shown + ": " + std::strerror(errno),
+                  errno == ENOENT ? ErrorKind::kNotFound : ErrorKind::kUntrusted);
     }
     if (!S_ISDIR(info.st_mode)) return refuse(shown + " is no folder", "name a folder that holds providers");
     // In a sticky folder nobody can replace what belongs to us or to root.
@@ -75,53 +81,91 @@ Result<void> Trust::check_one(const std::filesystem::path& folder, bool sticky_i
   return seen_.emplace(key, judge()).first->second;
 }
 
-Result<void> Trust::check_folder(const std::filesystem::path& folder) {
-  if (auto good = check_one(folder, false); !good) return good;
-  // The way as written and the way it really leads: whoever controls either can put another folder there.
-  std::error_code ec;
-  const auto canonical = std::filesystem::canonical(folder, ec);
-  if (ec) return fail(printable(folder.string()) + ": " + ec.message(), ErrorKind::kUntrusted);
-  for (const auto& way : {folder, canonical}) {
-    for (auto parent = way.parent_path();; parent = parent.parent_path()) {
-      if (auto good = check_one(parent, true); !good) return good;
-      if (parent == parent.root_path()) break;
+Result<std::filesystem::path> Trust::follow(const std::filesystem::path& path) {
+  constexpr int kMaxLinks = 40;
+  std::filesystem::path at = "/";
+  std::vector<std::filesystem::path> rest;  // the next part is the last
+  const auto push = [&](const std::filesystem::path& parts) {
+    const auto first = static_cast<std::ptrdiff_t>(rest.size());
+    rest.insert(rest.end(), parts.begin(), parts.end());
+    std::reverse(rest.begin() + first, rest.end());
+  };
+  push(path.relative_path());
+  for (int links = 0; !rest.empty();) {
+    const auto part = std::move(rest.back());
+    rest.pop_back();
+    if (part.empty() || part == ".") continue;
+    if (auto good = check_one(at, true); !good) return fail(good.error());
+    if (part == "..") {
+      at = at.parent_path();
+      continue;
     }
+    const std::filesystem::path next = at / part;
+    struct stat info {};
+    if (::lstat(next.c_str(), &info) != 0) {
+      return fail(printable(next.string()) + ": " + std::strerror(errno),
+                  errno == ENOENT ? ErrorKind::kNotFound : ErrorKind::kUntrusted);
+    }
+    if (!S_ISLNK(info.st_mode)) {
+      at = next;
+      continue;
+    }
+    if (!trusted_owner(info.st_uid)) {
+      return refuse(
+          "the link " + printable(next.string()) + " belongs to user id " + std::to_string(info.st_uid),
+          "name the folder that it leads to");
+    }
+    std::error_code failed;
+    const auto target = std::filesystem::read_symlink(next, failed);
+    if (failed) return fail(printable(next.string()) + ": " + failed.message(), ErrorKind::kUntrusted);
+    if (++links > kMaxLinks) return fail("a link that leads back to itself", ErrorKind::kInvalid);
+    if (target.is_absolute()) at = "/";
+    push(target.relative_path());
   }
-  return {};
+  return at;
+}
+
+Result<void> Trust::check_folder(const std::filesystem::path& folder) {
+  auto real = follow(folder);
+  if (!real) return fail(real.error());
+  return check_one(*real, false);
 }
 
 Result<TrustedFile> Trust::open(const std::filesystem::path& file) {
-  const std::unique_ptr<char, decltype(&std::free)> resolved(::realpath(file.c_str(), nullptr), &std::free);
-  if (!resolved) {
-    const int error = errno;
-    struct stat link{};
-    const bool is_link = ::lstat(file.c_str(), &link) == 0 && S_ISLNK(link.st_mode);
-    if (is_link && error == ENOENT) return fail("a link to a file that does not exist", ErrorKind::kInvalid);
-    if (is_link && error == ELOOP) return fail("a link that leads back to itself", ErrorKind::kInvalid);
-    return fail(std::strerror(error), ErrorKind::kInvalid);
-  }
-  const std::filesystem::path path(resolved.get());
-  if (path != file) {
-    if (auto good = check_folder(path.parent_path()); !good) return fail(good.error());
-  }
+  std::filesystem::path path = file;
   // Non-blocking: opening a FIFO must not wait for a writer.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+  constexpr int kFlags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
+  int fd = ::open(path.c_str(), kFlags);
+  if (fd < 0 && errno == ELOOP) {  // a link
+    auto real = follow(file);
+    if (!real && real.error().kind() == ErrorKind::kNotFound) {
+      return fail("a link to a file that does not exist", ErrorKind::kInvalid);
+    }
+    if (!real) return fail(real.error());
+    if (auto good = check_one(real->parent_path(), false); !good) return fail(good.error());
+    path = std::move(*real);
+    fd = ::open(path.c_str(), kFlags);
+  }
   if (fd < 0) {
-    return fail(errno == ENXIO ? "a socket, expected a shared library" : std::string("cannot be opened: ") + std::strerror(errno),
+    return fail(errno == ENXIO ? "a socket, expected a shared library"
+                               : std::string("cannot be opened: ") + std::strerror(errno),
                 ErrorKind::kInvalid);
   }
-  struct stat info{};
+  struct stat info {};
   const bool known = ::fstat(fd, &info) == 0;
-  TrustedFile opened(fd, path, static_cast<std::uint64_t>(info.st_size));
+  TrustedFile opened(fd, path, info);
   if (!known) return fail(std::strerror(errno));
   if (!S_ISREG(info.st_mode)) {
     const char* kind = S_ISFIFO(info.st_mode) ? "a FIFO" : S_ISDIR(info.st_mode) ? "a folder" : "a device";
     return fail(std::string(kind) + ", expected a shared library", ErrorKind::kInvalid);
   }
-  if (auto good = check_owner_and_mode("the file", printable(path.string()), info); !good) return fail(good.error());
+  if (auto good = check_owner_and_mode("the file", printable(path.string()), info); !good)
+    return fail(good.error());
   return opened;
 }
 
-bool elevated() { return ::getauxval(AT_SECURE) != 0; }
+bool elevated() {
+  return ::getauxval(AT_SECURE) != 0;
+}
 
 }  // namespace cnspec::provider

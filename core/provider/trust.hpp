@@ -1,6 +1,8 @@
 // Which files may be loaded: opened without blocking, then judged by what was opened.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -13,14 +15,15 @@ namespace cnspec::provider {
 // An open file that passed the checks. Closes it when it goes.
 class TrustedFile {
  public:
-  TrustedFile(int fd, std::filesystem::path path, std::uint64_t size) : fd_(fd), path_(std::move(path)), size_(size) {}
+  TrustedFile(int fd, std::filesystem::path path, const struct stat& info)
+      : fd_(fd), path_(std::move(path)), info_(info) {}
   TrustedFile(TrustedFile&& other) noexcept;
   TrustedFile& operator=(TrustedFile&&) = delete;
   ~TrustedFile();
 
   int fd() const { return fd_; }
-  const std::filesystem::path& path() const { return path_; }  // absolute, without links
-  std::uint64_t size() const { return size_; }
+  const std::filesystem::path& path() const { return path_; }  // absolute; the last part is no link
+  std::uint64_t size() const { return static_cast<std::uint64_t>(info_.st_size); }
 
   // Whether path() still names the very file that was checked, unchanged.
   bool still_there() const;
@@ -28,20 +31,23 @@ class TrustedFile {
  private:
   int fd_;
   std::filesystem::path path_;
-  std::uint64_t size_;
+  struct stat info_;
 };
 
 // Remembers what it found out about folders, for one command. Root trusts files of root alone; others trust
-// their own as well. Neither the file nor a folder above it may be writable by group or others; above the
-// provider folder, a sticky folder such as /tmp is no danger.
+// their own as well. Neither the file nor a folder on the way to it, through every link, may be writable by
+// group or others; above the provider folder, a sticky folder such as /tmp is no danger.
 class Trust {
  public:
   // `folder` is absolute. An error when providers in it could be somebody else's.
   Result<void> check_folder(const std::filesystem::path& folder);
 
+  // `file` lies in a folder that was checked.
   Result<TrustedFile> open(const std::filesystem::path& file);
 
  private:
+  // Where the path leads, having checked everything on the way that could lead elsewhere tomorrow.
+  Result<std::filesystem::path> follow(const std::filesystem::path& path);
   Result<void> check_one(const std::filesystem::path& folder, bool sticky_is_safe);
   std::map<std::pair<std::string, bool>, Result<void>> seen_;
 };
