@@ -17,6 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr char kDatabase[] = "platform.db";
+constexpr char kSetupLock[] = ".setup.lock";
+
 auto system_error(const std::string& what, int error) {
   return fail(what + ": " + std::strerror(error));
 }
@@ -108,22 +111,26 @@ Result<DataFolder> DataFolder::create(const fs::path& given) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
     return system_error("cannot make the data folder " + path.string(), errno);
   }
-  const bool ours = fs::exists(path / "platform.db", error) || fs::exists(path / ".setup.lock", error);
+  // In this order, since another process may be making the same folder now: the lock is the first file it
+  // gets.
   const bool empty = fs::is_empty(path, error);
+  const bool ours =
+      !error && (empty || fs::exists(path / kSetupLock, error) || fs::exists(path / kDatabase, error));
   if (error) return fail("cannot use the data folder " + path.string() + ": " + error.message());
-  if (!ours && !empty) {
+  if (!ours) {
     return fail(Error("the folder " + path.string() + " holds something else than a platform's data")
                     .hint("name a folder that is empty or does not exist yet"));
   }
   if (::chmod(path.c_str(), 0700) != 0)
     return system_error("cannot protect the data folder " + path.string(), errno);
+  if (auto mark = lock(path / kSetupLock, Wait::kYes); !mark) return fail(mark.error());
   return DataFolder(path);
 }
 
 Result<DataFolder> DataFolder::open(const fs::path& given) {
   std::error_code error;
   const fs::path path = fs::absolute(given, error).lexically_normal();
-  if (error || !fs::exists(path / "platform.db", error)) {
+  if (error || !fs::exists(path / kDatabase, error)) {
     return fail(Error("no platform's data in " + path.string())
                     .hint("name the folder that `serve` was given as --data"));
   }
@@ -132,13 +139,13 @@ Result<DataFolder> DataFolder::open(const fs::path& given) {
 
 Result<Store> DataFolder::store() const {
   // SQLite's own locks do not cover the switch to a write-ahead log.
-  const auto held = lock(path_ / ".setup.lock", Wait::kYes);
+  const auto held = lock(path_ / kSetupLock, Wait::kYes);
   if (!held) return fail(held.error());
-  return Store::open(path_ / "platform.db");
+  return Store::open(path_ / kDatabase);
 }
 
 Result<Authority> DataFolder::authority() const {
-  const auto held = lock(path_ / ".setup.lock", Wait::kYes);
+  const auto held = lock(path_ / kSetupLock, Wait::kYes);
   if (!held) return fail(held.error());
   const fs::path key_file = path_ / "ca.key";
   const auto key_pem = read_if_there(key_file);
@@ -174,7 +181,7 @@ Result<Authority> DataFolder::authority() const {
 }
 
 Result<Key> DataFolder::token_key() const {
-  const auto held = lock(path_ / ".setup.lock", Wait::kYes);
+  const auto held = lock(path_ / kSetupLock, Wait::kYes);
   if (!held) return fail(held.error());
   const fs::path file = path_ / "token.key";
   const auto pem = read_if_there(file);
@@ -201,8 +208,7 @@ Result<fs::path> default_data_folder() {
   if (data_home && fs::path(data_home).is_absolute()) return fs::path(data_home) / "cnspec-platform";
   const char* home = std::getenv("HOME");
   if (home && fs::path(home).is_absolute()) return fs::path(home) / ".local/share/cnspec-platform";
-  return fail(
-      Error("HOME is not set, so there is no default data folder", ErrorKind::kUsage).hint("use --data"));
+  return fail(Error("HOME is not set, so there is no default data folder").hint("use --data"));
 }
 
 }  // namespace cnspec::platform

@@ -203,9 +203,19 @@ Result<void> list(const Arguments& arguments) {
   return {};
 }
 
+template <class T>
+CLI::Option* add(CLI::App& command, const char* name, T& target, const char* type, const char* help) {
+  return command.add_option(name, target, help)->type_name(type)->capture_default_str();
+}
+
+void add_many(CLI::App& command, const char* name, std::vector<std::string>& target, const char* type,
+              const char* help) {
+  command.add_option(name, target, help)->type_name(type)->expected(1)->take_all();
+}
+
 void add_data(CLI::App& command, Arguments& arguments) {
-  command.add_option("--data", arguments.data,
-                     "Folder of the platform's data (default: ~/.local/share/cnspec-platform)");
+  add(command, "--data", arguments.data, "DIR",
+      "Folder of the platform's data (default: ~/.local/share/cnspec-platform)");
 }
 
 int report(const Result<void>& result) {
@@ -218,60 +228,47 @@ int report(const Result<void>& result) {
 int run(int argc, char** argv) {
   CLI::App app(
       "cnspec-platform: a local registration platform for cnspec.\n"
-      "For development, tests and air-gapped labs; it is no production service.");
+      "For development, tests and air-gapped labs; it is no production service.",
+      "cnspec-platform");
   app.set_version_flag("--version", std::string("cnspec-platform ") + kVersion + " (" + kBuild + ")");
-  app.require_subcommand(1);
   Arguments arguments;
 
   CLI::App& serving = *app.add_subcommand("serve", "Serve registrations over HTTPS until SIGTERM or SIGINT");
-  serving.add_option("--listen", arguments.listen, "HOST:PORT; port 0 takes any free one")
-      ->capture_default_str();
+  add(serving, "--listen", arguments.listen, "HOST:PORT", "Where to listen; port 0 takes any free one");
   add_data(serving, arguments);
   serving.add_flag("--access-log", arguments.access_log, "Write a line about each request to standard error");
-  serving.add_option("--latest-version", arguments.latest_version, "Version announced in every latest.json")
-      ->capture_default_str();
-  serving.add_option("--request-timeout", arguments.request_timeout, "Time for a request to arrive")
-      ->capture_default_str();
-  serving.add_option("--max-connections", arguments.max_connections, "Connections held at a time")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 100000));
-  serving.add_option(
-      "--clock-skew", arguments.clock_skew,
-      "Shift the time that Health/Check reports, such as 72h or -10m; requests are still verified "
-      "against the real time");
-  serving
-      .add_option("--delay", arguments.delays,
-                  "METHOD=DURATION: answer late, such as AgentManager/PingPong=2s")
-      ->expected(1)
-      ->take_all();
-  serving
-      .add_option("--fail", arguments.failures,
-                  "METHOD=CODE: fail, such as Health/Check=Unavailable; CODE may be html, garbage or hangup, "
-                  "METHOD may be latest.json or *")
-      ->expected(1)
-      ->take_all();
+  add(serving, "--latest-version", arguments.latest_version, "VERSION", "Announced in every latest.json");
+  add(serving, "--request-timeout", arguments.request_timeout, "DURATION", "Time for a request to arrive");
+  add(serving, "--max-connections", arguments.max_connections, "N", "Connections held at a time")
+      ->check(CLI::Range(1, 100000).description(""));
+  add(serving, "--clock-skew", arguments.clock_skew, "DURATION",
+      "Shift the time that Health/Check reports, such as 72h or -10m; requests are still verified against "
+      "the "
+      "real time");
+  add_many(serving, "--delay", arguments.delays, "METHOD=DURATION", "Answer late, such as Health/Check=2s");
+  add_many(
+      serving, "--fail", arguments.failures, "METHOD=CODE",
+      "Fail, such as AgentManager/PingPong=Unavailable; CODE may also be html, garbage or hangup, METHOD may "
+      "be latest.json or *");
 
   CLI::App& token = *app.add_subcommand("token", "Registration tokens");
-  token.require_subcommand(1);
   CLI::App& creating = *token.add_subcommand("create", "Print a new registration token");
-  creating.add_option("--space", arguments.space, "The space it registers into")->required();
-  creating.add_option("--expires", arguments.expires, "How long it is valid")->capture_default_str();
-  creating.add_option("--description", arguments.description, "What it is for");
-  creating.add_option("--api-endpoint", arguments.api_endpoint,
-                      "The platform's URL in the token (default: where this folder was last served)");
+  add(creating, "--space", arguments.space, "SPACE", "The space it registers into")->required();
+  add(creating, "--expires", arguments.expires, "DURATION", "How long it is valid");
+  add(creating, "--description", arguments.description, "TEXT", "What it is for");
+  add(creating, "--api-endpoint", arguments.api_endpoint, "URL",
+      "The platform's URL in the token (default: where this folder was last served)");
   add_data(creating, arguments);
 
-  CLI::App& revoking = *app.add_subcommand(
-      "revoke",
-      "Revoke a service account, an agent (and its service account, when it was the last one) or a token");
-  revoking.add_option("MRN", arguments.mrn, "As `list` shows it")->required();
+  CLI::App& revoking = *app.add_subcommand("revoke", "Revoke a token, a service account or an agent");
+  revoking.footer("With its last agent a service account is revoked, too.");
+  add(revoking, "MRN", arguments.mrn, "", "As `list` shows it")->required();
   add_data(revoking, arguments);
 
   CLI::App& listing = *app.add_subcommand("list", "List tokens, service accounts and agents");
-  listing.add_option("--space", arguments.space, "Of this space alone");
-  listing.add_option("-o,--output", arguments.output, "text or json")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"text", "json"}));
+  add(listing, "--space", arguments.space, "SPACE", "Of this space alone");
+  add(listing, "-o,--output", arguments.output, "FORMAT", "text or json")
+      ->check(CLI::IsMember({"text", "json"}).description(""));
   add_data(listing, arguments);
 
   try {
@@ -282,7 +279,9 @@ int run(int argc, char** argv) {
   if (serving.parsed()) return report(serve(arguments));
   if (creating.parsed()) return report(create(arguments));
   if (revoking.parsed()) return report(revoke(arguments));
-  return report(list(arguments));
+  if (listing.parsed()) return report(list(arguments));
+  const char* commands = token.parsed() ? "token create" : "serve, token create, revoke, list";
+  return report(fail(std::string("there is no command; the commands are: ") + commands, ErrorKind::kUsage));
 }
 
 }  // namespace
