@@ -21,12 +21,31 @@ std::string section_bytes(const Manifest& manifest) {
 
 // Dots become underscores; a C++ keyword gets one at its end.
 std::string identifier(std::string name) {
-  constexpr std::array kKeywords = {"auto",     "bool",   "case",    "char",   "class",  "const",   "default", "delete",
-                                    "double",   "enum",   "export",  "extern", "float",  "friend",  "int",     "long",
-                                    "namespace", "new",   "operator", "or",    "private", "public", "register", "short",
-                                    "signed",   "static", "struct",  "switch", "template", "this",  "typename", "union",
-                                    "unsigned", "using",  "virtual", "void",   "volatile", "and",   "not",     "if",
-                                    "else",     "for",    "do",      "while",  "goto",   "return",  "break",   "try"};
+  // Those that a name, which begins with a lower-case letter, can be.
+  constexpr std::array kKeywords = {"alignas",      "alignof",      "and",           "and_eq",
+                                    "asm",          "auto",         "bitand",        "bitor",
+                                    "bool",         "break",        "case",          "catch",
+                                    "char",         "char16_t",     "char32_t",      "char8_t",
+                                    "class",        "co_await",     "co_return",     "co_yield",
+                                    "compl",        "concept",      "const",         "const_cast",
+                                    "consteval",    "constexpr",    "constinit",     "continue",
+                                    "decltype",     "default",      "delete",        "do",
+                                    "double",       "dynamic_cast", "else",          "enum",
+                                    "explicit",     "export",       "extern",        "false",
+                                    "float",        "for",          "friend",        "goto",
+                                    "if",           "inline",       "int",           "kType",
+                                    "long",         "mutable",      "namespace",     "new",
+                                    "noexcept",     "not",          "not_eq",        "nullptr",
+                                    "operator",     "or",           "or_eq",         "private",
+                                    "protected",    "public",       "register",      "reinterpret_cast",
+                                    "requires",     "return",       "short",         "signed",
+                                    "sizeof",       "static",       "static_assert", "static_cast",
+                                    "struct",       "switch",       "template",      "this",
+                                    "thread_local", "throw",        "true",          "try",
+                                    "typedef",      "typeid",       "typename",      "union",
+                                    "unix",         "unsigned",     "using",         "virtual",
+                                    "void",         "volatile",     "wchar_t",       "while",
+                                    "xor",          "xor_eq",       "linux"};
   std::replace(name.begin(), name.end(), '.', '_');
   std::replace(name.begin(), name.end(), '-', '_');
   if (std::find(kKeywords.begin(), kKeywords.end(), name) != kKeywords.end()) name += '_';
@@ -47,11 +66,15 @@ std::string generate_source(const Manifest& manifest) {
       "#else\n"
       "#define CNSPEC_SECTION __attribute__((section(\".cnspec\"), used, aligned(8)))\n"
       "#endif\n"
-      "extern const char cnspec_manifest_data[" + std::to_string(bytes.size()) + "];\n"
-      "CNSPEC_SECTION const char cnspec_manifest_data[" + std::to_string(bytes.size()) + "] = {";
+      "extern const char cnspec_manifest_data[" +
+      std::to_string(bytes.size()) +
+      "];\n"
+      "CNSPEC_SECTION const char cnspec_manifest_data[" +
+      std::to_string(bytes.size()) + "] = {";
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     char item[8];
-    std::snprintf(item, sizeof item, "'\\x%02x',", static_cast<unsigned>(static_cast<unsigned char>(bytes[i])));
+    std::snprintf(item, sizeof item, "'\\x%02x',",
+                  static_cast<unsigned>(static_cast<unsigned char>(bytes[i])));
     out += i % 16 == 0 ? "\n  " : "";
     out += item;
   }
@@ -64,7 +87,9 @@ std::string generate_header(const Manifest& manifest) {
       "#ifndef CNSPEC_GENERATED_MANIFEST_H\n"
       "#define CNSPEC_GENERATED_MANIFEST_H\n\n"
       "#ifdef __cplusplus\nextern \"C\"\n#else\nextern\n#endif\n"
-      "const char cnspec_manifest_data[" + std::to_string(section_bytes(manifest).size()) + "];\n"
+      "const char cnspec_manifest_data[" +
+      std::to_string(section_bytes(manifest).size()) +
+      "];\n"
       "#define CNSPEC_MANIFEST {cnspec_manifest_data, sizeof(cnspec_manifest_data)}\n\n"
       "#ifdef __cplusplus\n"
       "namespace resources {\n";
@@ -73,8 +98,9 @@ std::string generate_header(const Manifest& manifest) {
     out += "inline constexpr char kType[] = \"" + r.name + "\";\n";
     for (const auto* fields : {&r.args, &r.fields}) {
       for (const Field& f : *fields) {
-        const bool both = fields == &r.fields && std::any_of(r.args.begin(), r.args.end(),
-                                                             [&](const Field& a) { return a.name == f.name; });
+        const bool both =
+            fields == &r.fields &&
+            std::any_of(r.args.begin(), r.args.end(), [&](const Field& a) { return a.name == f.name; });
         if (!both) out += "inline constexpr char " + identifier(f.name) + "[] = \"" + f.name + "\";\n";
       }
     }

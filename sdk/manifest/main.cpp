@@ -43,8 +43,9 @@ int main(int argc, char** argv) {
   try {
     const auto manifest = cnspec::manifest::read_yaml(yaml, version);
     std::filesystem::create_directories(output);
-    const bool written = write_file(std::filesystem::path(output) / "manifest.c", generate_source(manifest)) &&
-                         write_file(std::filesystem::path(output) / "manifest.h", generate_header(manifest));
+    const bool written =
+        write_file(std::filesystem::path(output) / "manifest.c", generate_source(manifest)) &&
+        write_file(std::filesystem::path(output) / "manifest.h", generate_header(manifest));
     return written ? 0 : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

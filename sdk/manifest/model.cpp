@@ -5,14 +5,22 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdint>
 #include <set>
 
 namespace cnspec::manifest {
 namespace {
 
-bool lower(char c) { return c >= 'a' && c <= 'z'; }
-bool upper(char c) { return c >= 'A' && c <= 'Z'; }
-bool digit(char c) { return c >= '0' && c <= '9'; }
+bool lower(char c) {
+  return c >= 'a' && c <= 'z';
+}
+bool upper(char c) {
+  return c >= 'A' && c <= 'Z';
+}
+bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // A word of letters, digits and the `extra` characters that begins with a lower-case letter.
 bool is_name(std::string_view s, std::string_view extra) {
@@ -32,13 +40,45 @@ bool is_resource_name(std::string_view s) {
 }
 
 bool is_id(std::string_view s) {
-  return is_name(s, "-_./") && s.find("..") == std::string_view::npos && s.find("//") == std::string_view::npos;
+  return is_name(s, "-_./") && s.find("..") == std::string_view::npos &&
+         s.find("//") == std::string_view::npos;
 }
 
 bool is_version(std::string_view s) {
   return !s.empty() && s.size() <= 64 && digit(s.front()) && std::all_of(s.begin(), s.end(), [](char c) {
     return lower(c) || upper(c) || digit(c) || c == '.' || c == '-' || c == '+';
   });
+}
+
+// Nothing in it can move a terminal's cursor.
+bool is_one_line(std::string_view s) {
+  return std::none_of(s.begin(), s.end(),
+                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+bool is_host_pattern(std::string_view s) {
+  if (s == "*") return true;
+  if (s.starts_with("*.")) s.remove_prefix(2);
+  return !s.empty() && s.size() <= 253 && std::all_of(s.begin(), s.end(), [](char c) {
+    return lower(c) || upper(c) || digit(c) || c == '-' || c == '.' || c == '_' || c == ':';
+  });
+}
+
+bool is_default(std::string_view type, std::string_view text) {
+  if (text.empty()) return true;
+  if (type == "bool") return text == "true" || text == "false";
+  if (type == "int") {
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc() && end == text.data() + text.size();
+  }
+  if (type != "map") return true;
+  while (true) {
+    const auto comma = text.find(',');
+    if (text.substr(0, comma).find('=') == std::string_view::npos) return false;
+    if (comma == std::string_view::npos) return true;
+    text.remove_prefix(comma + 1);
+  }
 }
 
 bool is_basic_type(std::string_view type) {
@@ -60,17 +100,27 @@ bool is_type(std::string_view type, const Manifest& manifest) {
   return false;
 }
 
-std::string quoted(std::string_view s) { return '"' + std::string(s) + '"'; }
+std::string quoted(std::string_view s) {
+  return '"' + std::string(s) + '"';
+}
 
 class Checker {
  public:
   explicit Checker(const Manifest& manifest) : m_(manifest) {}
 
   std::optional<Problem> run() {
-    expect(is_id(m_.id), 0, "id must look like example.com/providers/coffee, found " + quoted(m_.id));
-    expect(is_name(m_.name, "-"), 0,
-           "name must be letters, digits and dashes and begin with a lower-case letter, found " + quoted(m_.name));
-    expect(is_version(m_.version), 0, "version must look like 1.2.3, found " + quoted(m_.version));
+    expect(is_id(m_.id), line("id"),
+           "id must look like example.com/providers/coffee, found " + quoted(m_.id));
+    expect(is_name(m_.name, "-"), line("name"),
+           "name must be letters, digits and dashes and begin with a lower-case letter, found " +
+               quoted(m_.name));
+    expect(is_version(m_.version), line("version"),
+           "version must look like 1.2.3, found " + quoted(m_.version));
+    expect(is_one_line(m_.summary), line("summary"), "summary must be one line of text");
+    for (const std::string& host : m_.capabilities.network) {
+      expect(is_host_pattern(host), line("capabilities"),
+             "network must list hosts such as example.com, *.example.com or *, found " + quoted(host));
+    }
     std::set<std::string> names;
     for (const Connector& c : m_.connectors) connector(c, names);
     std::set<std::string> resources;
@@ -82,6 +132,11 @@ class Checker {
   }
 
  private:
+  int line(const char* key) const {
+    const auto it = m_.lines.find(key);
+    return it == m_.lines.end() ? 0 : it->second;
+  }
+
   void expect(bool holds, int line, std::string message) {
     if (!holds && !problem_) problem_ = Problem{line, std::move(message)};
   }
@@ -90,6 +145,8 @@ class Checker {
     const std::string who = "connector " + quoted(c.name);
     expect(is_name(c.name, "-"), c.line, who + ": a name is letters, digits and dashes");
     expect(names.insert(c.name).second, c.line, who + " is declared twice");
+    expect(is_one_line(c.summary) && is_one_line(c.usage), c.line,
+           who + ": summary and usage must be one line of text");
     for (const std::string& alias : c.aliases) {
       expect(is_name(alias, "-"), c.line, who + ": alias " + quoted(alias) + " is no name");
       expect(names.insert(alias).second, c.line, who + ": alias " + quoted(alias) + " is taken");
@@ -99,20 +156,25 @@ class Checker {
     std::set<std::string> flags;
     for (const Flag& f : c.flags) {
       flag(c, f, who + ", flag " + quoted(f.name));
-      expect(flags.insert(f.name).second && (f.short_name.empty() || flags.insert(f.short_name).second), f.line,
-             who + ", flag " + quoted(f.name) + ": the name or its short form is taken");
+      expect(flags.insert(f.name).second && (f.short_name.empty() || flags.insert(f.short_name).second),
+             f.line, who + ", flag " + quoted(f.name) + ": the name or its short form is taken");
     }
   }
 
   void flag(const Connector& c, const Flag& f, const std::string& who) {
     constexpr std::array kTypes = {"bool", "int", "string", "list", "map"};
-    expect(is_name(f.name, "-") && f.name.size() > 1, f.line, who + ": a name is two or more letters, digits, dashes");
-    expect(f.short_name.empty() || (f.short_name.size() == 1 && (lower(f.short_name[0]) || upper(f.short_name[0]))),
+    expect(is_name(f.name, "-") && f.name.size() > 1, f.line,
+           who + ": a name is two or more letters, digits, dashes");
+    expect(f.short_name.empty() ||
+               (f.short_name.size() == 1 && (lower(f.short_name[0]) || upper(f.short_name[0]))),
            f.line, who + ": short must be one letter, found " + quoted(f.short_name));
     expect(std::find(kTypes.begin(), kTypes.end(), f.type) != kTypes.end(), f.line,
            who + ": type must be bool, int, string, list or map, found " + quoted(f.type));
     expect(!f.secret || f.type == "string", f.line, who + ": a secret has the type string");
     expect(!f.secret || f.default_value.empty(), f.line, who + ": a secret has no default");
+    expect(is_default(f.type, f.default_value), f.line,
+           who + ": default " + quoted(f.default_value) + " is no " + f.type);
+    expect(is_one_line(f.summary), f.line, who + ": summary must be one line of text");
     if (f.asks_for.empty()) return;
     expect(f.type == "bool", f.line, who + ": asks_for goes with the type bool");
     expect(std::any_of(c.flags.begin(), c.flags.end(),
@@ -122,23 +184,26 @@ class Checker {
 
   void resource(const Resource& r) {
     const std::string who = "resource " + quoted(r.name);
-    expect(is_resource_name(r.name), r.line, who + ": a name is dotted words of letters, digits and underscores");
+    expect(is_resource_name(r.name), r.line,
+           who + ": a name is dotted words of letters, digits and underscores");
     if (!r.list.empty()) {
       expect(m_.resource(r.list) != nullptr, r.line, who + ": list names no resource: " + quoted(r.list));
-      expect(r.fields.empty(), r.line, who + ": a list resource has the fields of its rows, and none of its own");
+      expect(r.fields.empty(), r.line,
+             who + ": a list resource has the fields of its rows, and none of its own");
     }
     fields(r.args, who + ", argument ");
     fields(r.fields, who + ", field ");
     for (const std::string& name : r.defaults) {
-      expect(std::any_of(r.fields.begin(), r.fields.end(), [&](const Field& f) { return f.name == name; }), r.line,
-             who + ": defaults names no field: " + quoted(name));
+      expect(std::any_of(r.fields.begin(), r.fields.end(), [&](const Field& f) { return f.name == name; }),
+             r.line, who + ": defaults names no field: " + quoted(name));
     }
   }
 
   void fields(const std::vector<Field>& fields, const std::string& who) {
     std::set<std::string> names;
     for (const Field& f : fields) {
-      expect(is_name(f.name, "_"), f.line, who + quoted(f.name) + ": a name is letters, digits and underscores");
+      expect(is_name(f.name, "_"), f.line,
+             who + quoted(f.name) + ": a name is letters, digits and underscores");
       expect(names.insert(f.name).second, f.line, who + quoted(f.name) + " is declared twice");
       expect(is_type(f.type, m_), f.line,
              who + quoted(f.name) + ": type " + quoted(f.type) + " is neither a basic type nor a resource");
@@ -171,7 +236,8 @@ void put(Writer& w, const char* key, const std::vector<std::string>& values) {
   if (values.empty()) return;
   w.Key(key);
   w.StartArray();
-  for (const std::string& value : values) w.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
+  for (const std::string& value : values)
+    w.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
   w.EndArray();
 }
 template <class T, class WriteOne>
@@ -190,7 +256,8 @@ void put(Writer& w, const char* key, const std::vector<T>& values, WriteOne&& wr
 }  // namespace
 
 const Resource* Manifest::resource(std::string_view wanted) const {
-  const auto it = std::find_if(resources.begin(), resources.end(), [&](const Resource& r) { return r.name == wanted; });
+  const auto it =
+      std::find_if(resources.begin(), resources.end(), [&](const Resource& r) { return r.name == wanted; });
   return it == resources.end() ? nullptr : &*it;
 }
 
@@ -201,7 +268,9 @@ const Connector* Manifest::connector(std::string_view wanted) const {
   return it == connectors.end() ? nullptr : &*it;
 }
 
-std::optional<Problem> check(const Manifest& manifest) { return Checker(manifest).run(); }
+std::optional<Problem> check(const Manifest& manifest) {
+  return Checker(manifest).run();
+}
 
 std::string to_json(const Manifest& m) {
   rapidjson::StringBuffer buffer;

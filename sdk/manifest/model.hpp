@@ -2,6 +2,7 @@
 // provider.yaml (cnspec-manifest) or from the section of a library (the host).
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,12 +15,12 @@ struct Flag {
   std::string short_name;  // one letter, or empty
   std::string type;        // bool, int, string, list or map
   std::string summary;
-  std::string default_value;
-  std::string asks_for;    // a bool flag that makes the program ask for that secret flag on the terminal
+  std::string default_value;  // as text; a list as a,b and a map as k=v,k=v
+  std::string asks_for;       // a bool flag that makes the program ask for that secret flag on the terminal
   bool secret = false;
   bool required = false;
   bool hidden = false;
-  int line = 0;            // in provider.yaml; 0 when it came from elsewhere
+  int line = 0;  // in provider.yaml; 0 when it came from elsewhere
 };
 
 struct Connector {
@@ -72,6 +73,7 @@ struct Manifest {
   Capabilities capabilities;
   std::vector<Connector> connectors;
   std::vector<Resource> resources;
+  std::map<std::string, int> lines;  // of the top-level keys in provider.yaml
 
   const Resource* resource(std::string_view name) const;
   // By name or alias.

@@ -18,7 +18,8 @@ class Reader {
   static int line(const YAML::Node& node) { return node.Mark().line + 1; }
 
   // A mapping with no other keys than these. Absent counts as empty.
-  void expect_map(const YAML::Node& node, const std::string& what, std::initializer_list<const char*> keys) const {
+  void expect_map(const YAML::Node& node, const std::string& what,
+                  std::initializer_list<const char*> keys) const {
     if (!node.IsMap()) fail(line(node), what + " must be a mapping");
     for (const auto& entry : node) {
       const auto key = entry.first.as<std::string>();
@@ -27,8 +28,9 @@ class Reader {
         for (const char* k : keys) known += (known.empty() ? "" : ", ") + std::string(k);
         fail(line(entry.first), what + " has no key \"" + key + "\"; known are: " + known);
       }
-      if (std::count_if(node.begin(), node.end(),
-                        [&](const auto& other) { return other.first.template as<std::string>() == key; }) > 1) {
+      if (std::count_if(node.begin(), node.end(), [&](const auto& other) {
+            return other.first.template as<std::string>() == key;
+          }) > 1) {
         fail(line(entry.first), what + " has the key \"" + key + "\" twice");
       }
     }
@@ -48,7 +50,8 @@ class Reader {
     const YAML::Node node = parent[key];
     if (!node) return false;
     bool value = false;
-    if (!YAML::convert<bool>::decode(node, value)) fail(line(node), std::string("\"") + key + "\" must be true or false");
+    if (!YAML::convert<bool>::decode(node, value))
+      fail(line(node), std::string("\"") + key + "\" must be true or false");
     return value;
   }
 
@@ -56,7 +59,8 @@ class Reader {
     const YAML::Node node = parent[key];
     if (!node) return 0;
     int value = 0;
-    if (!YAML::convert<int>::decode(node, value)) fail(line(node), std::string("\"") + key + "\" must be a whole number");
+    if (!YAML::convert<int>::decode(node, value))
+      fail(line(node), std::string("\"") + key + "\" must be a whole number");
     return value;
   }
 
@@ -74,8 +78,10 @@ class Reader {
 
   Manifest manifest(const YAML::Node& root, const std::string& version) const {
     expect_map(root, "provider.yaml",
-               {"id", "name", "version", "summary", "threads", "open_schema", "capabilities", "connectors", "resources"});
+               {"id", "name", "version", "summary", "threads", "open_schema", "capabilities", "connectors",
+                "resources"});
     Manifest m;
+    for (const auto& entry : root) m.lines.emplace(entry.first.Scalar(), line(entry.first));
     m.id = text(root, "id", true);
     m.name = text(root, "name", true);
     m.version = text(root, "version", version.empty());
@@ -91,11 +97,11 @@ class Reader {
       expect_map(c, "capabilities", {"network", "files", "env", "exec"});
       m.capabilities = {texts(c, "network"), texts(c, "files"), texts(c, "env"), texts(c, "exec")};
     }
-    each(root, "connectors", [&](const std::string& name, const YAML::Node& node) {
-      m.connectors.push_back(connector(name, node));
+    each(root, "connectors", [&](const std::string& name, const YAML::Node& node, int at) {
+      m.connectors.push_back(connector(name, node, at));
     });
-    each(root, "resources", [&](const std::string& name, const YAML::Node& node) {
-      m.resources.push_back(resource(name, node));
+    each(root, "resources", [&](const std::string& name, const YAML::Node& node, int at) {
+      m.resources.push_back(resource(name, node, at));
     });
     return m;
   }
@@ -111,15 +117,16 @@ class Reader {
       if (!entry.second.IsMap()) {
         fail(line(entry.first), "\"" + entry.first.Scalar() + "\" under \"" + key + "\" must be a mapping");
       }
-      visit(entry.first.Scalar(), entry.second);
+      visit(entry.first.Scalar(), entry.second, line(entry.first));
     }
   }
 
-  Connector connector(const std::string& name, const YAML::Node& node) const {
-    expect_map(node, "connector \"" + name + "\"", {"summary", "aliases", "usage", "args", "hidden", "flags"});
+  Connector connector(const std::string& name, const YAML::Node& node, int at) const {
+    expect_map(node, "connector \"" + name + "\"",
+               {"summary", "aliases", "usage", "args", "hidden", "flags"});
     Connector c;
     c.name = name;
-    c.line = line(node);
+    c.line = at;
     c.summary = text(node, "summary", true);
     c.aliases = texts(node, "aliases");
     c.usage = text(node, "usage");
@@ -129,12 +136,12 @@ class Reader {
       c.max_args = number(args, "max");
     }
     c.hidden = truth(node, "hidden");
-    each(node, "flags", [&](const std::string& flag_name, const YAML::Node& f) {
+    each(node, "flags", [&](const std::string& flag_name, const YAML::Node& f, int flag_at) {
       expect_map(f, "flag \"" + flag_name + "\"",
                  {"short", "type", "summary", "default", "asks_for", "secret", "required", "hidden"});
       Flag flag;
       flag.name = flag_name;
-      flag.line = line(f);
+      flag.line = flag_at;
       flag.short_name = text(f, "short");
       flag.type = text(f, "type", true);
       flag.summary = text(f, "summary", true);
@@ -148,24 +155,26 @@ class Reader {
     return c;
   }
 
-  Resource resource(const std::string& name, const YAML::Node& node) const {
+  Resource resource(const std::string& name, const YAML::Node& node, int at) const {
     expect_map(node, "resource \"" + name + "\"", {"doc", "list", "defaults", "args", "fields"});
     Resource r;
     r.name = name;
-    r.line = line(node);
+    r.line = at;
     r.doc = text(node, "doc", true);
     r.list = text(node, "list");
     r.defaults = texts(node, "defaults");
-    each(node, "args", [&](const std::string& arg, const YAML::Node& a) { r.args.push_back(field(arg, a)); });
-    each(node, "fields", [&](const std::string& field_name, const YAML::Node& f) {
-      r.fields.push_back(field(field_name, f));
+    each(node, "args", [&](const std::string& arg, const YAML::Node& a, int arg_at) {
+      r.args.push_back(field(arg, a, arg_at));
+    });
+    each(node, "fields", [&](const std::string& field_name, const YAML::Node& f, int field_at) {
+      r.fields.push_back(field(field_name, f, field_at));
     });
     return r;
   }
 
-  Field field(const std::string& name, const YAML::Node& node) const {
+  Field field(const std::string& name, const YAML::Node& node, int at) const {
     expect_map(node, "\"" + name + "\"", {"type", "doc", "required"});
-    return {name, text(node, "type", true), text(node, "doc", true), truth(node, "required"), line(node)};
+    return {name, text(node, "type", true), text(node, "doc", true), truth(node, "required"), at};
   }
 
   std::string path_;
