@@ -31,7 +31,7 @@ Result<std::optional<std::string>> read_if_there(const fs::path& path) {
     if (errno == ENOENT) return std::nullopt;
     return system_error("cannot read " + path.string(), errno);
   }
-  const FileLock closer(fd);
+  const FileDescriptor closer(fd);
   std::string text;
   std::array<char, 4096> buffer{};
   ssize_t n = 0;
@@ -62,7 +62,7 @@ Result<void> write_whole(const fs::path& path, std::string_view text) {
   const fs::path temporary = path.string() + ".new";
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return system_error("cannot write " + path.string(), errno);
-  const FileLock closer(fd);
+  const FileDescriptor closer(fd);
   if (!write_all(fd, text) || ::fsync(fd) != 0 || ::rename(temporary.c_str(), path.c_str()) != 0) {
     const int error = errno;
     ::unlink(temporary.c_str());
@@ -70,7 +70,7 @@ Result<void> write_whole(const fs::path& path, std::string_view text) {
   }
   const int folder = ::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder >= 0) {
-    const FileLock folder_closer(folder);
+    const FileDescriptor folder_closer(folder);
     ::fsync(folder);
   }
   return {};
@@ -78,10 +78,10 @@ Result<void> write_whole(const fs::path& path, std::string_view text) {
 
 enum class Wait { kYes, kNo };
 
-Result<FileLock> lock(const fs::path& path, Wait wait) {
+Result<FileDescriptor> lock(const fs::path& path, Wait wait) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return system_error("cannot write " + path.string(), errno);
-  FileLock result(fd);
+  FileDescriptor result(fd);
   while (::flock(fd, LOCK_EX | (wait == Wait::kYes ? 0 : LOCK_NB)) != 0) {
     if (errno != EINTR) return system_error("cannot lock " + path.string(), errno);
   }
@@ -94,12 +94,12 @@ auto named(const fs::path& path, Error cause) {
 
 }  // namespace
 
-FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-FileLock& FileLock::operator=(FileLock&& other) noexcept {
+FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
   std::swap(fd_, other.fd_);
   return *this;
 }
-FileLock::~FileLock() {
+FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) ::close(fd_);
 }
 
@@ -196,7 +196,7 @@ Result<Key> DataFolder::token_key() const {
   return key;
 }
 
-Result<FileLock> DataFolder::lock_for_serving() const {
+Result<FileDescriptor> DataFolder::lock_for_serving() const {
   auto held = lock(path_ / ".serve.lock", Wait::kNo);
   if (!held)
     return fail(Error::wrap("is another cnspec-platform serving this data folder?", std::move(held.error())));

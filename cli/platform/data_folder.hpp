@@ -11,14 +11,14 @@
 
 namespace cnspec::platform {
 
-// A file descriptor that closes itself. While a folder's lock is held no other process has that lock; it is
-// released at the end of the process, however that comes.
-class FileLock {
+// Closes itself, and with that gives up the lock it may hold; so does the end of the process, however it
+// comes.
+class FileDescriptor {
  public:
-  explicit FileLock(int fd) : fd_(fd) {}
-  FileLock(FileLock&& other) noexcept;
-  FileLock& operator=(FileLock&& other) noexcept;
-  ~FileLock();
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(FileDescriptor&& other) noexcept;
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+  ~FileDescriptor();
 
  private:
   int fd_;
@@ -39,7 +39,7 @@ class DataFolder {
   Result<Key> token_key() const;
 
   // One process at a time serves a folder.
-  Result<FileLock> lock_for_serving() const;
+  Result<FileDescriptor> lock_for_serving() const;
 
  private:
   explicit DataFolder(std::filesystem::path path) : path_(std::move(path)) {}

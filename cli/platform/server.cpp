@@ -133,7 +133,7 @@ struct Server::State {
   bool stopping = false;
 
   asio::awaitable<void> accept();
-  void evict();
+  bool evict();  // false when no connection waits
   void stop();
   void left(Connection* connection);
 };
@@ -175,8 +175,7 @@ class Server::State::Connection : public std::enable_shared_from_this<Connection
       if (!error) self->expire(generation);
     });
   }
-  // An operation of TLS has moments in which no operation of its socket can be cancelled: hence again and
-  // again.
+  // A TLS operation has moments in which there is nothing to cancel on its socket: hence again and again.
   void expire(unsigned generation) {
     if (generation != generation_) return;
     timed_out_ = true;
@@ -214,7 +213,7 @@ asio::awaitable<void> Server::State::Connection::run() {
     co_await stream_.async_handshake(asio::ssl::stream_base::server, into(error));
     disarm();
     if (error) {
-      log::debug("TLS handshake failed: " + error.message());
+      if (server_.options.access_log) log::info("TLS handshake failed: " + error.message());
     } else {
       bool more = true;
       while (more) more = co_await exchange();
@@ -289,8 +288,8 @@ asio::awaitable<bool> Server::State::Connection::exchange() {
   }
   log(what, reply, begin);
   const bool keep_alive = request.keep_alive() && !server_.stopping;
-  const bool sent = co_await send(reply, request.version(), keep_alive, verb == "HEAD");
-  co_return sent&& keep_alive;
+  if (!co_await send(reply, request.version(), keep_alive, verb == "HEAD")) co_return false;
+  co_return keep_alive;
 }
 
 asio::awaitable<bool> Server::State::Connection::wait_for_bytes() {
@@ -394,7 +393,7 @@ asio::awaitable<void> Server::State::accept() {
       continue;
     }
     socket.set_option(tcp::no_delay(true), error);
-    if (connections.size() >= options.max_connections) evict();
+    if (connections.size() >= options.max_connections && !evict()) continue;  // closes the new one
     auto connection = std::make_shared<Connection>(*this, std::move(socket));
     connections.insert(connection.get());
     asio::co_spawn(
@@ -402,12 +401,13 @@ asio::awaitable<void> Server::State::accept() {
   }
 }
 
-void Server::State::evict() {
+bool Server::State::evict() {
   Connection* longest = nullptr;
   for (Connection* each : connections) {
     if (each->waits() && (!longest || each->waits_since() < longest->waits_since())) longest = each;
   }
   if (longest) longest->interrupt();
+  return longest != nullptr;
 }
 
 void Server::State::stop() {

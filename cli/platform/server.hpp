@@ -3,7 +3,8 @@
 // anything:
 //  - a header may have 16 KiB, a body 1 MiB;
 //  - a request must be complete, and an answer taken, within `request_timeout`; so must the TLS handshake;
-//  - of more than `max_connections`, the one that has waited longest for its client is closed.
+//  - of more than `max_connections`, the one that has waited longest for its client is closed, else the new
+//  one.
 #pragma once
 
 #include <chrono>

@@ -1224,6 +1224,21 @@ TEST(PlatformCommand, ListensOnIpv6AndNames) {
   }
 }
 
+TEST(PlatformCommand, OnAllAddressesItGoesByTheMachinesName) {
+  TempDir data;
+  Process process = Process::start(
+      {program("cnspec-platform"), "serve", "--listen", "0.0.0.0:0", "--data", data.path().string()});
+  const std::string url = process.read_line().value_or("");
+  process.read_line();
+  char name[256] = {};
+  ASSERT_EQ(::gethostname(name, sizeof name - 1), 0);
+  EXPECT_TRUE(matches(url, "url: https://" + std::string(name) + ":[0-9]+"));
+  const RunResult checked =
+      run({"openssl", "s_client", "-connect", "127.0.0.1" + url.substr(url.rfind(':')), "-CAfile",
+           (data / "ca.pem").string(), "-verify_return_error", "-verify_hostname", name});
+  EXPECT_EQ(checked.exit_code, 0) << checked.err;
+}
+
 TEST(PlatformCommand, WrongUsageIsExplained) {
   TempDir folder;
   const std::string data = (folder / "data").string();
