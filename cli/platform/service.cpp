@@ -73,15 +73,19 @@ std::string rfc3339(std::chrono::system_clock::time_point when) {
   return text.data();
 }
 
+// What the client leaves out stays as it was known.
 void describe(Agent& agent, const std::string& name, const AgentInfo& info) {
-  agent.version = info.version();
-  agent.platform = info.platform_name();
-  if (!info.platform_release().empty()) agent.platform += " " + info.platform_release();
-  agent.hostname = info.platform_hostname();
-  agent.ip = info.platform_ip();
-  agent.platform_id = info.platform_id();
-  if (!name.empty()) agent.name = name;
-  if (agent.name.empty()) agent.name = info.platform_hostname();
+  const auto learn = [](std::string& known, const std::string& told) {
+    if (!told.empty()) known = told;
+  };
+  learn(agent.version, info.version());
+  const std::string& release = info.platform_release();
+  learn(agent.platform, info.platform_name() + (release.empty() ? "" : " " + release));
+  learn(agent.hostname, info.platform_hostname());
+  learn(agent.ip, info.platform_ip());
+  learn(agent.platform_id, info.platform_id());
+  learn(agent.name, name);
+  if (agent.name.empty()) agent.name = agent.hostname;
   agent.seen = now();
 }
 
