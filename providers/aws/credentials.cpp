@@ -267,11 +267,13 @@ class Chain {
 
   // ---- Services of the machine ----
 
-  // False when nobody answered. Our own impatience is no reason to end; the user's is.
-  bool ask(const sdk::HttpRequest& request, sdk::HttpResponse& response) const {
+  // Empty when there is an answer, else how there is none. Our own impatience is no reason to end; the user's
+  // is.
+  std::string ask(const sdk::HttpRequest& request, sdk::HttpResponse& response) const {
     const int32_t code = call_.try_http(request, response);
     if (code == CNSPEC_CANCELLED || (code != CNSPEC_OK && call_.cancelled())) throw sdk::Stopped{code};
-    return code == CNSPEC_OK;
+    if (code == CNSPEC_OK) return {};
+    return code == CNSPEC_TIMEOUT ? " does not answer in time" : " cannot be reached";
   }
 
   // The document of both services: {"AccessKeyId", "SecretAccessKey", "Token", ...}.
@@ -337,7 +339,9 @@ class Chain {
     }
     const std::string source = "the container endpoint " + url.substr(0, url.find('/', url.find("://") + 3));
     sdk::HttpResponse response;
-    if (!ask(request, response)) throw Error(CNSPEC_UNAVAILABLE, source + " does not answer").retryable();
+    if (const std::string silence = ask(request, response); !silence.empty()) {
+      throw Error(CNSPEC_UNAVAILABLE, source + silence).retryable();
+    }
     if (response.status != 200) {
       throw Error(CNSPEC_UNAUTHENTICATED,
                   source + " gave no credentials (" + providers::described(response) + ")");
@@ -366,8 +370,8 @@ class Chain {
     request.flags = CNSPEC_HTTP_NO_PROXY;
     request.timeout = kMetadataPatience;
     sdk::HttpResponse response;
-    if (!ask(request, response)) {
-      looked_.push_back(source + " does not answer");
+    if (const std::string silence = ask(request, response); !silence.empty()) {
+      looked_.push_back(source + silence);
       return std::nullopt;
     }
     const Secret token{std::string(trimmed(response.body))};
@@ -381,8 +385,9 @@ class Chain {
     request.headers = {{"X-aws-ec2-metadata-token", token.reveal()}};
     const auto get = [&](const std::string& path) {
       request.url = url + "/latest/meta-data/" + path;
-      if (!ask(request, response))
-        throw Error(CNSPEC_UNAVAILABLE, source + " does not answer any more").retryable();
+      if (const std::string silence = ask(request, response); !silence.empty()) {
+        throw Error(CNSPEC_UNAVAILABLE, source + silence + " any more").retryable();
+      }
       return response.status == 200;
     };
     if (!get("iam/security-credentials/")) {

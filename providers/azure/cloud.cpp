@@ -22,11 +22,14 @@ Error no_sense(const std::string& url, const std::string& who, const sdk::HttpRe
                              "); is this the right URL?"};
 }
 
-// "AADSTS7000215: Invalid client secret provided. ...", without the trace and correlation ids that follow it.
-std::string first_sentence(std::string text) {
+// "AADSTS7000215: Invalid client secret provided. ...", without the trace and correlation ids that follow it,
+// and without the full stop: our own words may follow.
+std::string essence(std::string text) {
   for (const char* tail : {"Trace ID:", "Correlation ID:", "\r", "\n"})
     text = text.substr(0, text.find(tail));
-  return one_line(text);
+  text = one_line(text);
+  if (text.ends_with('.') && !text.ends_with("...")) text.pop_back();
+  return text;
 }
 
 // What to do about the codes that users meet; empty for the others.
@@ -61,8 +64,8 @@ std::string advice_on(std::string_view message, const ServicePrincipal& principa
                 failed + url + " has an error of its own (" + providers::described(response) + ")")
         .retryable();
   }
-  const std::string message = first_sentence(
-      providers::without(string_member(document, "error_description"), {principal.client_secret}));
+  const std::string message =
+      essence(providers::without(string_member(document, "error_description"), {principal.client_secret}));
   const std::string sentence = failed + (message.empty() ? code : message) + advice_on(message, principal);
   if (code == "temporarily_unavailable" || response.status == 429 || response.status >= 500) {
     throw Error(CNSPEC_UNAVAILABLE, sentence).retryable();
@@ -78,7 +81,7 @@ std::string advice_on(std::string_view message, const ServicePrincipal& principa
   const std::string code = error ? one_line(string_member(*error, "code")) : "";
   if (code.empty() && response.status < 500) throw no_sense(url, "Azure Resource Manager", response);
   const std::string message =
-      code.empty() ? "" : first_sentence(providers::without(string_member(*error, "message"), {token}));
+      code.empty() ? "" : essence(providers::without(string_member(*error, "message"), {token}));
   const std::string sentence =
       "cannot list the Azure subscriptions: " +
       (code.empty() ? url + " has an error of its own (" + providers::described(response) + ")"

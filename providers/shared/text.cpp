@@ -16,7 +16,7 @@
 namespace cnspec::providers {
 namespace {
 
-constexpr std::size_t kMaxShown = 200;
+constexpr std::size_t kMaxShown = 400;
 constexpr std::size_t kMaxFile = 1 << 20;
 
 // Edits (insert, remove, replace one character) that lead from one to the other.

@@ -11,7 +11,7 @@
 namespace cnspec::providers {
 
 // In double quotes and fit for a terminal: control characters and what is not ASCII become '?', and what is
-// longer than 200 bytes is cut.
+// longer than 400 bytes is cut.
 std::string quoted(std::string_view text);
 // The same without the quotes, for the sentences of a remote system.
 std::string one_line(std::string_view text);

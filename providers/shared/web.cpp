@@ -1,5 +1,6 @@
 #include "shared/web.hpp"
 
+#include <arpa/inet.h>
 #include <openssl/evp.h>
 #include <rapidjson/reader.h>
 
@@ -114,12 +115,12 @@ BaseUrl parse_base_url(std::string_view text, const std::string& what) {
   if (bracket == std::string_view::npos) refuse("has an IPv6 address without its closing bracket");
   const auto port = authority.find(':', bracket);
   url.host = lower(authority.substr(0, port));
-  const bool ipv6 = url.host.starts_with("[");
-  if (ipv6
-          ? !only(std::string_view(url.host).substr(1, url.host.size() - 2), ":.") || !url.host.ends_with("]")
-          : !only(url.host, "-._")) {
-    refuse("has no valid host");
-  }
+  in6_addr ignored{};
+  const bool valid =
+      url.host.starts_with("[") && url.host.ends_with("]")
+          ? ::inet_pton(AF_INET6, url.host.substr(1, url.host.size() - 2).c_str(), &ignored) == 1
+          : only(url.host, "-._");
+  if (!valid) refuse("has no valid host");
   if (port != std::string_view::npos) {
     const std::string_view digits = authority.substr(port + 1);
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), url.port);
