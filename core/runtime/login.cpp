@@ -58,10 +58,9 @@ class Login {
     if (endpoint.empty()) endpoint = config_.api_endpoint;
     config::normalise_endpoint(endpoint);
 
-    auto bearer = runtime_.authenticator(
-        {.method = "bearer", .token = std::string(trim(request_.token)), .mrn = {}, .private_key = {}});
+    auto bearer = authenticator_for(request_.token);
     if (!bearer) co_return fail(bearer.error());
-    auto registered = co_await call_register(endpoint, **bearer, std::string(trim(request_.token)));
+    auto registered = co_await call_register(endpoint, **bearer, request_.token);
     if (!registered) co_return fail(registered.error());
     const upstream::Credential& credential = registered->credential;
     if (request_.api_endpoint.empty() && !credential.api_endpoint.empty()) {
@@ -69,10 +68,7 @@ class Login {
       config::normalise_endpoint(endpoint);
     }
 
-    auto account = runtime_.authenticator({.method = "service_account",
-                                           .token = {},
-                                           .mrn = credential.mrn,
-                                           .private_key = credential.private_key});
+    auto account = authenticator_for(credential);
     if (!account)
       co_return fail(Error::wrap("the platform sent credentials that cannot be used", account.error()));
     auto transport = runtime_.transport();
@@ -87,15 +83,7 @@ class Login {
     }
 
     const std::string scope = credential.scope_mrn.empty() ? claims->space : credential.scope_mrn;
-    std::vector<config::Change> changes = {{"agent_mrn", registered->agent_mrn},
-                                           {"mrn", credential.mrn},
-                                           {"scope_mrn", scope},
-                                           {"space_mrn", scope},
-                                           {"parent_mrn", std::nullopt},
-                                           {"private_key", credential.private_key},
-                                           {"certificate", credential.certificate},
-                                           {"api_endpoint", endpoint}};
-    add_what_the_user_set(changes);
+    const std::vector<config::Change> changes = changes_for(*registered, scope, endpoint);
     if (auto kept = keep(changes); !kept) {
       co_await platform.unregister_agent(**account, registered->agent_mrn, runtime_.deadline());
       co_return fail(Error::wrap(
@@ -113,9 +101,9 @@ class Login {
     config::normalise_endpoint(endpoint);
     auto registered = co_await call_register(endpoint, **account, "");
     if (!registered) co_return fail(registered.error());
-    std::vector<config::Change> changes = {{"agent_mrn", registered->agent_mrn}};
-    if (!request_.api_endpoint.empty()) changes.push_back({"api_endpoint", endpoint});
-    add_what_the_user_set(changes);
+    std::vector<config::Change> changes = what_the_user_set();
+    set(changes, "agent_mrn", registered->agent_mrn);
+    if (!request_.api_endpoint.empty()) set(changes, "api_endpoint", endpoint);
     if (auto kept = keep(changes); !kept) co_return fail(kept.error());
     co_return registered->agent_mrn;
   }
@@ -129,8 +117,7 @@ class Login {
     Upstream platform(**transport, config_.api_endpoint);
     auto proved = co_await platform.ping(**account, runtime_.deadline());
     if (!proved) co_return fail(Error::wrap("the client is registered, but not accepted", proved.error()));
-    std::vector<config::Change> changes;
-    add_what_the_user_set(changes);
+    const std::vector<config::Change> changes = what_the_user_set();
     if (!changes.empty()) {
       if (auto kept = keep(changes); !kept) co_return fail(kept.error());
     }
@@ -154,7 +141,7 @@ class Login {
   // A machine that cannot be described can still be registered.
   boost::asio::awaitable<AgentInfo> describe_self() {
     AgentInfo self;
-    auto row = co_await runtime_.identify({.connector = "local", .args = {}, .flags = {}, .secrets = {}});
+    auto row = co_await runtime_.identify_local();
     if (row) {
       self.platform_name = row->text("platform");
       self.platform_release = row->text("version");
@@ -173,22 +160,58 @@ class Login {
     co_return self;
   }
 
+  // These are functions of their own because GCC 12 destroys aggregates twice that are made inside a
+  // coroutine.
+
+  Result<std::unique_ptr<auth::Authenticator>> authenticator_for(const std::string& token) const {
+    auth::Credentials bearer;
+    bearer.method = "bearer";
+    bearer.token = token;
+    return runtime_.authenticator(bearer);
+  }
+
+  Result<std::unique_ptr<auth::Authenticator>> authenticator_for(
+      const upstream::Credential& credential) const {
+    auth::Credentials account;
+    account.method = "service_account";
+    account.mrn = credential.mrn;
+    account.private_key = credential.private_key;
+    return runtime_.authenticator(account);
+  }
+
+  static void set(std::vector<config::Change>& changes, const char* key, const std::string& value) {
+    if (!value.empty()) changes.push_back({key, value});
+  }
+
+  std::vector<config::Change> changes_for(const Registration& registered, const std::string& scope,
+                                          const std::string& endpoint) const {
+    std::vector<config::Change> changes = what_the_user_set();
+    set(changes, "agent_mrn", registered.agent_mrn);
+    set(changes, "mrn", registered.credential.mrn);
+    set(changes, "scope_mrn", scope);
+    set(changes, "space_mrn", scope);  // where older clients look
+    set(changes, "private_key", registered.credential.private_key);
+    set(changes, "certificate", registered.credential.certificate);
+    set(changes, "api_endpoint", endpoint);
+    changes.push_back({"parent_mrn", std::nullopt});
+    return changes;
+  }
+
   // Flags that later commands need as well.
-  void add_what_the_user_set(std::vector<config::Change>& changes) const {
-    const auto text = [&](const char* key, const std::string& value) {
-      if (!value.empty()) changes.push_back({key, value});
-    };
-    text("name", request_.name);
-    text("updates_url", request_.updates_url);
-    text("api_proxy", runtime_.options().api_proxy);
+  std::vector<config::Change> what_the_user_set() const {
+    std::vector<config::Change> changes;
+    set(changes, "name", request_.name);
+    set(changes, "updates_url", request_.updates_url);
+    set(changes, "api_proxy", runtime_.options().api_proxy);
     if (!runtime_.options().ca_file.empty()) {
-      text("ca_file", std::filesystem::absolute(runtime_.options().ca_file).string());
+      set(changes, "ca_file", std::filesystem::absolute(runtime_.options().ca_file).string());
     }
     if (!request_.annotations.empty()) changes.push_back({"annotations", std::nullopt, request_.annotations});
     std::map<std::string, std::string> interval;
     if (request_.timer) interval["timer"] = std::to_string(*request_.timer);
     if (request_.splay) interval["splay"] = std::to_string(*request_.splay);
     if (!interval.empty()) changes.push_back({"scan_interval", std::nullopt, interval});
+    return changes;
   }
 
   Result<void> keep(const std::vector<config::Change>& changes) {

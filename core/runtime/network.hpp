@@ -7,15 +7,13 @@
 
 #include "auth/auth.hpp"
 #include "base/error.hpp"
-#include "transport/transport.hpp"
+#include "transport/engine.hpp"
 
 namespace cnspec::runtime {
 
-// What the module gives. A new kind of transport replaces make_transport; kinds of authentication have a
-// table.
+// What the module gives. Nothing in it knows Asio, which a process must have once only.
 struct Network {
-  Result<std::unique_ptr<transport::Transport>> (*make_transport)(boost::asio::io_context& loop,
-                                                                  transport::Options options);
+  transport::MakeEngine make_engine;
   Result<std::unique_ptr<auth::Authenticator>> (*make_authenticator)(const auth::Credentials& credentials);
 };
 

@@ -70,7 +70,7 @@ Result<transport::Transport*> Runtime::transport() {
   options.ca_file = config_.ca_file;
   options.user_agent = std::string("PN/linux build/") + kBuild + " cnspec/" + kVersion;
   if (log::enabled(log::Level::kDebug)) options.trace = [](std::string_view line) { log::debug(line); };
-  auto made = (*network)->make_transport(loop_, std::move(options));
+  auto made = transport::make_transport(loop_, (*network)->make_engine, std::move(options));
   if (!made) return fail(made.error());
   transport_ = std::move(*made);
   return transport_.get();
@@ -145,22 +145,28 @@ Result<transport::Response> Runtime::http_for_provider(transport::Request reques
 }
 
 Task<provider::Row> Runtime::identify(provider::ConnectRequest request) {
+  std::string what = "connector " + quoted_if_needed(request.connector);
   const provider::Found* found = providers().by_connector(request.connector);
-  if (!found)
-    co_return fail("no installed provider has a connector " + quoted_if_needed(request.connector),
-                   ErrorKind::kNotFound);
+  if (found) what = "provider \"" + found->manifest.name + "\"";
   provider::Services services;
   services.http = [this](transport::Request r) { return http_for_provider(std::move(r)); };
-  const std::string what = "provider \"" + found->manifest.name + "\"";
-  std::function<Result<provider::Row>(const Limits&)> work =
+  return offload<provider::Row>(
       [found, services, request = std::move(request)](const Limits& limits) -> Result<provider::Row> {
-    auto loaded = provider::load_in_process(*found, services, limits);
-    if (!loaded) return fail(loaded.error());
-    auto connection = (*loaded)->connect(request, limits);
-    if (!connection) return fail(connection.error());
-    return (*connection)->identify(limits);
-  };
-  co_return co_await offload<provider::Row>(std::move(work), what);
+        if (!found)
+          return fail("no installed provider has a connector " + request.connector, ErrorKind::kNotFound);
+        auto loaded = provider::load_in_process(*found, services, limits);
+        if (!loaded) return fail(loaded.error());
+        auto connection = (*loaded)->connect(request, limits);
+        if (!connection) return fail(connection.error());
+        return (*connection)->identify(limits);
+      },
+      what);
+}
+
+Task<provider::Row> Runtime::identify_local() {
+  provider::ConnectRequest local;
+  local.connector = "local";
+  return identify(std::move(local));
 }
 
 void Runtime::exit(int code) {

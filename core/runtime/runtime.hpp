@@ -60,12 +60,19 @@ class Runtime {
 
   // Loads the provider of the connector, connects and asks what it is connected to.
   Task<provider::Row> identify(provider::ConnectRequest request);
+  // The system that the program runs on.
+  Task<provider::Row> identify_local();
 
   // Ends the process with this exit code: normally, or at once when a provider is still at work on a thread.
   [[noreturn]] void exit(int code);
 
  private:
   explicit Runtime(Options options);
+  // GCC 12 destroys a closure or an aggregate twice when it is made inside a coroutine's co_await expression,
+  // so plain functions make the arguments of coroutines.
+  template <class T>
+  static Task<T> take_result(boost::asio::awaitable<bool> wait,
+                             std::shared_ptr<std::optional<Result<T>>> result, std::string what);
   // False when the deadline passed first.
   boost::asio::awaitable<bool> run_on_thread(std::function<void(const provider::Limits&)> work);
   void run_loop(boost::asio::awaitable<void> task);
@@ -95,8 +102,15 @@ template <class T>
 Task<T> Runtime::offload(std::function<Result<T>(const provider::Limits&)> work, std::string what) {
   // Shared, since an abandoned thread may still write its result.
   auto result = std::make_shared<std::optional<Result<T>>>();
-  const bool finished = co_await run_on_thread(
+  auto wait = run_on_thread(
       [result, work = std::move(work)](const provider::Limits& limits) { result->emplace(work(limits)); });
+  return take_result<T>(std::move(wait), std::move(result), std::move(what));
+}
+
+template <class T>
+Task<T> Runtime::take_result(boost::asio::awaitable<bool> wait,
+                             std::shared_ptr<std::optional<Result<T>>> result, std::string what) {
+  const bool finished = co_await std::move(wait);
   if (!finished) co_return fail(what + " did not answer in time", ErrorKind::kTimeout);
   co_return std::move(**result);
 }

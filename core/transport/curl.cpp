@@ -1,25 +1,19 @@
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <cctype>
 #include <cstdlib>
-#include <list>
 #include <map>
 #include <memory>
 #include <optional>
 
 #include "base/text.hpp"
 #include "base/time.hpp"
-#include "transport/transport.hpp"
+#include "transport/engine.hpp"
 
 namespace cnspec::transport {
 namespace {
 
-namespace asio = boost::asio;
 using Steady = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxHeaders = 256;
@@ -58,12 +52,10 @@ struct ListCleanup {
 };
 
 struct Exchange {
-  explicit Exchange(asio::io_context& loop) : timer(loop) {}
-
+  std::uint64_t id = 0;
   Request request;
   Transport::Done done;
   Response response;
-  asio::steady_timer timer;  // the deadline is ours: libcurl's own waits for its resolver's thread
   std::unique_ptr<CURL, EasyCleanup> easy;
   std::unique_ptr<curl_slist, ListCleanup> headers;
   Steady::time_point started = Steady::now();
@@ -72,62 +64,47 @@ struct Exchange {
   char error[CURL_ERROR_SIZE] = {};
 };
 
-struct Socket {
-  Socket(asio::io_context& loop, curl_socket_t fd) : descriptor(loop, fd) {}
-  asio::posix::stream_descriptor descriptor;
-  int wanted = 0;  // CURL_POLL_...
-  bool reading = false;
-  bool writing = false;
-  bool removed = false;
-};
-
-// The state that handlers on the loop share; it outlives the transport for as long as one of them is pending.
-class Multi : public std::enable_shared_from_this<Multi> {
+class CurlEngine final : public Engine {
  public:
-  Multi(asio::io_context& loop, Options options)
-      : loop_(loop), options_(std::move(options)), timer_(loop), multi_(curl_multi_init()) {
-    curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &Multi::on_socket);
+  CurlEngine(Loop& loop, Options options)
+      : loop_(loop), options_(std::move(options)), multi_(curl_multi_init()) {
+    curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &CurlEngine::on_socket);
     curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
-    curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &Multi::on_timer);
+    curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &CurlEngine::on_timer);
     curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
   }
 
-  ~Multi() {
-    release_sockets();
-    curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, nullptr);
-    curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, nullptr);
+  ~CurlEngine() override {
+    cancel_all();
     curl_multi_cleanup(multi_);
   }
 
-  void send(Request request, Transport::Done done) {
-    auto exchange = std::make_unique<Exchange>(loop_);
+  void start(std::uint64_t id, Request request, Transport::Done done) override {
+    auto exchange = std::make_unique<Exchange>();
+    exchange->id = id;
     exchange->request = std::move(request);
     exchange->done = std::move(done);
-    if (auto ready = prepare(*exchange); !ready) return later(std::move(exchange->done), fail(ready.error()));
-    Exchange* raw = exchange.get();
-    exchanges_.emplace(raw->easy.get(), std::move(exchange));
-    if (raw->request.deadline != Deadline::max()) {
-      raw->timer.expires_at(raw->request.deadline);
-      raw->timer.async_wait(
-          [self = shared_from_this(), easy = raw->easy.get()](boost::system::error_code ec) {
-            if (!ec) self->time_out(easy);
-          });
-    }
-    curl_multi_add_handle(multi_, raw->easy.get());
+    if (auto ready = prepare(*exchange); !ready) return exchange->done(fail(ready.error()));
+    CURL* easy = exchange->easy.get();
+    exchanges_.emplace(easy, std::move(exchange));
+    curl_multi_add_handle(multi_, easy);
   }
 
-  void cancel_all() {
-    while (!exchanges_.empty()) {
-      finish(exchanges_.begin()->first, fail("cancelled", ErrorKind::kCancelled));
+  // The deadline is ours and not libcurl's, which would wait for its resolver's thread.
+  void expire(std::uint64_t id) override {
+    for (const auto& [easy, exchange] : exchanges_) {
+      if (exchange->id == id) return finish(easy, fail(timeout_error(*exchange)));
     }
   }
 
-  // Ends every wait, so that no handler keeps this alive.
-  void shut_down() {
-    cancel_all();
-    release_sockets();
-    timer_.cancel();
+  void cancel_all() override {
+    while (!exchanges_.empty()) finish(exchanges_.begin()->first, fail("cancelled", ErrorKind::kCancelled));
   }
+
+  void ready(int fd, bool read, bool write) override {
+    act(fd, (read ? CURL_CSELECT_IN : 0) | (write ? CURL_CSELECT_OUT : 0));
+  }
+  void wake() override { act(CURL_SOCKET_TIMEOUT, 0); }
 
  private:
   Result<void> prepare(Exchange& x) {
@@ -152,9 +129,9 @@ class Multi : public std::enable_shared_from_this<Multi> {
     set(CURLOPT_ERRORBUFFER, x.error);
     set(CURLOPT_PRIVATE, &x);
     set(CURLOPT_URL, r.url.c_str());
-    set(CURLOPT_WRITEFUNCTION, &Multi::on_body);
+    set(CURLOPT_WRITEFUNCTION, &CurlEngine::on_body);
     set(CURLOPT_WRITEDATA, &x);
-    set(CURLOPT_HEADERFUNCTION, &Multi::on_header);
+    set(CURLOPT_HEADERFUNCTION, &CurlEngine::on_header);
     set(CURLOPT_HEADERDATA, &x);
     if (!options_.user_agent.empty()) set(CURLOPT_USERAGENT, options_.user_agent.c_str());
     if (!options_.proxy.empty()) set(CURLOPT_PROXY, options_.proxy.c_str());
@@ -238,75 +215,18 @@ class Multi : public std::enable_shared_from_this<Multi> {
     return size;
   }
 
-  // ---- libcurl tells which sockets and which time it waits for; the loop waits ----
-
   static int on_socket(CURL*, curl_socket_t fd, int what, void* self, void*) {
-    static_cast<Multi*>(self)->watch(fd, what);
+    const bool read = what == CURL_POLL_IN || what == CURL_POLL_INOUT;
+    const bool write = what == CURL_POLL_OUT || what == CURL_POLL_INOUT;
+    static_cast<CurlEngine*>(self)->loop_.watch(fd, read, write);
     return 0;
   }
 
   static int on_timer(CURLM*, long milliseconds, void* self) {
-    static_cast<Multi*>(self)->set_timer(milliseconds);
+    std::optional<std::chrono::milliseconds> delay;
+    if (milliseconds >= 0) delay.emplace(milliseconds);
+    static_cast<CurlEngine*>(self)->loop_.wake_after(delay);
     return 0;
-  }
-
-  void watch(curl_socket_t fd, int what) {
-    auto it = sockets_.find(fd);
-    if (what == CURL_POLL_REMOVE) {
-      if (it == sockets_.end()) return;
-      it->second->removed = true;
-      it->second->descriptor.release();  // libcurl closes it
-      sockets_.erase(it);
-      return;
-    }
-    if (it == sockets_.end()) it = sockets_.emplace(fd, std::make_shared<Socket>(loop_, fd)).first;
-    it->second->wanted = what;
-    wait(it->second, fd);
-  }
-
-  void wait(const std::shared_ptr<Socket>& socket, curl_socket_t fd) {
-    if ((socket->wanted & CURL_POLL_IN) && !socket->reading) {
-      socket->reading = true;
-      socket->descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
-                                    [self = shared_from_this(), socket, fd](boost::system::error_code ec) {
-                                      socket->reading = false;
-                                      if (!ec) self->ready(socket, fd, CURL_CSELECT_IN);
-                                    });
-    }
-    if ((socket->wanted & CURL_POLL_OUT) && !socket->writing) {
-      socket->writing = true;
-      socket->descriptor.async_wait(asio::posix::stream_descriptor::wait_write,
-                                    [self = shared_from_this(), socket, fd](boost::system::error_code ec) {
-                                      socket->writing = false;
-                                      if (!ec) self->ready(socket, fd, CURL_CSELECT_OUT);
-                                    });
-    }
-  }
-
-  void ready(const std::shared_ptr<Socket>& socket, curl_socket_t fd, int event) {
-    if (socket->removed) return;
-    // A wait that was begun for a direction nobody wants any more.
-    if (!(socket->wanted & (event == CURL_CSELECT_IN ? CURL_POLL_IN : CURL_POLL_OUT))) return;
-    act(fd, event);
-    if (!socket->removed) wait(socket, fd);
-  }
-
-  // The descriptors are libcurl's to close.
-  void release_sockets() {
-    for (auto& [fd, socket] : sockets_) {
-      socket->removed = true;
-      socket->descriptor.release();
-    }
-    sockets_.clear();
-  }
-
-  void set_timer(long milliseconds) {
-    timer_.cancel();
-    if (milliseconds < 0) return;
-    timer_.expires_after(std::chrono::milliseconds(milliseconds));
-    timer_.async_wait([self = shared_from_this()](boost::system::error_code ec) {
-      if (!ec) self->act(CURL_SOCKET_TIMEOUT, 0);
-    });
   }
 
   void act(curl_socket_t fd, int events) {
@@ -320,14 +240,6 @@ class Multi : public std::enable_shared_from_this<Multi> {
     }
   }
 
-  // ---- the end of an exchange ----
-
-  void time_out(CURL* easy) {
-    const auto it = exchanges_.find(easy);
-    if (it == exchanges_.end()) return;
-    finish(easy, fail(timeout_error(*it->second)));
-  }
-
   void finish(CURL* easy, Result<Response> result) {
     const auto it = exchanges_.find(easy);
     if (options_.trace) {
@@ -339,16 +251,9 @@ class Multi : public std::enable_shared_from_this<Multi> {
                      ", " + duration_text(Steady::now() - x.started));
     }
     curl_multi_remove_handle(multi_, easy);
-    Transport::Done done = std::move(it->second->done);
-    it->second->timer.cancel();
+    const Transport::Done done = std::move(it->second->done);
     exchanges_.erase(it);
-    later(std::move(done), std::move(result));
-  }
-
-  // Never from inside send or libcurl: the caller may do anything.
-  void later(Transport::Done done, Result<Response> result) {
-    asio::post(loop_,
-               [done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
+    done(std::move(result));
   }
 
   Result<Response> outcome(Exchange& x, CURLcode code) {
@@ -446,40 +351,18 @@ class Multi : public std::enable_shared_from_this<Multi> {
     return detail.starts_with(prefix) ? detail.substr(prefix.size()) : detail;
   }
 
-  asio::io_context& loop_;
+  Loop& loop_;
   const Options options_;
-  asio::steady_timer timer_;
   CURLM* multi_;
   std::map<CURL*, std::unique_ptr<Exchange>> exchanges_;
-  std::map<curl_socket_t, std::shared_ptr<Socket>> sockets_;
-};
-
-class CurlTransport final : public Transport {
- public:
-  CurlTransport(asio::io_context& loop, Options options)
-      : multi_(std::make_shared<Multi>(loop, std::move(options))) {}
-  ~CurlTransport() override { multi_->shut_down(); }
-
-  void send(Request request, Done done) override { multi_->send(std::move(request), std::move(done)); }
-  void cancel_all() override { multi_->cancel_all(); }
-
- private:
-  std::shared_ptr<Multi> multi_;
 };
 
 }  // namespace
 
-std::string_view Response::header(std::string_view lower_case_name) const {
-  for (const auto& [name, value] : headers) {
-    if (name == lower_case_name) return value;
-  }
-  return {};
-}
-
-Result<std::unique_ptr<Transport>> make_curl_transport(asio::io_context& loop, Options options) {
+Result<std::unique_ptr<Engine>> make_curl_engine(Engine::Loop& loop, Options options) {
   static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (ready != CURLE_OK) return fail(std::string("libcurl cannot start: ") + curl_easy_strerror(ready));
-  return std::make_unique<CurlTransport>(loop, std::move(options));
+  return std::make_unique<CurlEngine>(loop, std::move(options));
 }
 
 }  // namespace cnspec::transport

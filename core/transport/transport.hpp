@@ -62,7 +62,4 @@ class Transport {
   virtual void cancel_all() = 0;
 };
 
-// libcurl's multi interface on `loop`, which outlives the transport.
-Result<std::unique_ptr<Transport>> make_curl_transport(boost::asio::io_context& loop, Options options);
-
 }  // namespace cnspec::transport
