@@ -73,7 +73,8 @@ std::string container_runtime(const Root& root) {
   std::string told = root.line("/run/systemd/container");
   if (told.empty()) {
     const auto environment = root.peek("/proc/1/environ");
-    for (const std::string_view variable : split(environment ? *environment : std::string(), '\0')) {
+    for (const std::string_view variable :
+         split(environment ? std::string_view(*environment) : std::string_view(), '\0')) {
       if (variable.starts_with("container=")) told = variable.substr(10);
     }
   }

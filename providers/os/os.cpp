@@ -156,7 +156,7 @@ class System : public sdk::Connection {
   std::string pretty_name(const Root& root) {
     constexpr std::string_view kKey = "PRETTY_HOSTNAME=";
     const auto info = root.peek("/etc/machine-info");
-    for (const std::string_view line : split(info ? *info : std::string(), '\n')) {
+    for (const std::string_view line : split(info ? std::string_view(*info) : std::string_view(), '\n')) {
       if (!line.starts_with(kKey)) continue;
       std::string_view value = trim(line.substr(kKey.size()));
       if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
@@ -384,17 +384,17 @@ class Os : public sdk::Provider {
     if (request.connector == "local") return std::make_unique<System>(Root("/"));
     const std::string given(request.args.at(0));
     std::error_code error;
-    const auto folder = std::filesystem::absolute(given, error);
-    const auto status = error ? std::filesystem::file_status() : std::filesystem::status(folder, error);
-    if (error || !std::filesystem::exists(status)) {
-      throw Error(CNSPEC_NOT_FOUND,
-                  "cannot open '" + given + "': " + (error ? error.message() : "no such folder"));
+    const auto folder = std::filesystem::absolute(given, error).lexically_normal();
+    const auto status = std::filesystem::status(folder, error);
+    if (status.type() == std::filesystem::file_type::not_found) {
+      throw Error(CNSPEC_NOT_FOUND, "cannot open '" + given + "': no such folder");
     }
+    if (error) throw Error(CNSPEC_PERMISSION_DENIED, "cannot open '" + given + "': " + error.message());
     if (!std::filesystem::is_directory(status)) {
       throw Error(CNSPEC_INVALID,
                   "cannot open '" + given + "': it is no folder; expected one that holds a mounted system");
     }
-    return std::make_unique<System>(Root(folder.lexically_normal().string()));
+    return std::make_unique<System>(Root(folder.string()));
   }
 };
 
