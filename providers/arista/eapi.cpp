@@ -84,24 +84,26 @@ std::optional<cnspec_time> time_in(const rapidjson::Value& value, const char* ke
 }  // namespace
 
 Target parse_target(std::string_view text, std::string_view transport) {
+  const auto at = text.rfind('@');
+  const bool has_user = at != std::string_view::npos && at > 0;
+  const std::string_view user = text.substr(0, has_user ? at : 0);
+  // What follows a colon there is most likely a password.
+  const std::string shown =
+      user.find(':') == std::string_view::npos ? quoted(text) : "\"..." + one_line(text.substr(at)) + '"';
   const auto refuse = [&](const std::string& why) {
-    throw Error(CNSPEC_INVALID, quoted(text) + ' ' + why + ", expected USER@HOST or USER@HOST:PORT");
+    throw Error(CNSPEC_INVALID, shown + ' ' + why + ", expected USER@HOST or USER@HOST:PORT");
   };
   if (transport != "https" && transport != "http") {
     throw Error(CNSPEC_INVALID, "--transport is " + quoted(transport) + ", expected https or http");
   }
   if (text.find("://") != std::string_view::npos)
     refuse("is a URL (for plain http there is --transport http)");
-  const auto at = text.rfind('@');
-  if (at == std::string_view::npos || at == 0) refuse("names no user");
-  const std::string_view user = text.substr(0, at);
+  if (!has_user) refuse("names no user");
   std::string host(text.substr(at + 1));
   if (host.empty()) refuse("names no host");
-  // Basic authentication ends the name at the first colon, and sends what follows as a part of the password.
+  // Basic authentication ends the name at its first colon.
   if (user.find(':') != std::string_view::npos) {
-    throw Error(CNSPEC_INVALID,
-                "the user's name holds a colon; give the password by --password or --ask-pass, "
-                "expected USER@HOST or USER@HOST:PORT");
+    refuse("has a colon in its user; give the password by --password or --ask-pass");
   }
   if (std::any_of(user.begin(), user.end(),
                   [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; })) {
@@ -109,8 +111,7 @@ Target parse_target(std::string_view text, std::string_view transport) {
   }
   if (!host.starts_with("[") && std::count(host.begin(), host.end(), ':') > 1) host = '[' + host + ']';
   if (host.find('/') != std::string::npos) refuse("has a slash in its host");
-  Target target{std::string(user),
-                providers::parse_base_url(std::string(transport) + "://" + host, quoted(text))};
+  Target target{std::string(user), providers::parse_base_url(std::string(transport) + "://" + host, shown)};
   return target;
 }
 

@@ -20,9 +20,13 @@ using sdk::Error;
 constexpr std::chrono::seconds kMetadataPatience(1);
 constexpr std::chrono::seconds kContainerPatience(2);
 constexpr const char* kDefaultRegion = "us-east-1";
-constexpr const char* kExportHint =
-    "; get keys into the environment with: eval \"$(aws configure export-credentials "
-    "--format env)\"";
+// Of profiles that need a browser, a program or a second factor, AWS's own tool makes plain keys.
+std::string instead_of(const Profile& profile, const std::string& ability) {
+  return "the profile " + quoted(profile.name) + " uses " + ability +
+         ", which cnspec does not do; put its keys into the environment with: eval \"$(aws configure "
+         "export-credentials --format env --profile '" +
+         providers::one_line(profile.name) + "')\", and leave --profile out";
+}
 
 struct Found {
   Credentials credentials;
@@ -187,8 +191,7 @@ class Chain {
     if (auto found = keys_of(profile)) return found;
     for (const char* unsupported : {"sso_session", "sso_start_url", "credential_process", "login_session"}) {
       if (profile.has(unsupported)) {
-        throw Error(CNSPEC_UNSUPPORTED,
-                    described(profile) + " uses " + unsupported + ", which cnspec does not do" + kExportHint);
+        throw Error(CNSPEC_UNSUPPORTED, instead_of(profile, unsupported));
       }
     }
     return std::nullopt;
@@ -212,8 +215,7 @@ class Chain {
                     profile.get("duration_seconds")};
     expect_role_arn(role.arn, "role_arn of " + described(profile));
     if (profile.has("mfa_serial")) {
-      throw Error(CNSPEC_UNSUPPORTED,
-                  described(profile) + " uses mfa_serial, which cnspec does not do" + kExportHint);
+      throw Error(CNSPEC_UNSUPPORTED, instead_of(profile, "mfa_serial"));
     }
     if (profile.has("web_identity_token_file"))
       return with_web_identity(role, profile.get("web_identity_token_file"));

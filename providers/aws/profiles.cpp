@@ -56,8 +56,8 @@ std::string Profile::get(std::string_view key) const {
 
 Profiles Profiles::load() {
   Profiles profiles;
-  profiles.read(path_of("AWS_CONFIG_FILE", "config"), "the AWS configuration", true);
-  profiles.read(path_of("AWS_SHARED_CREDENTIALS_FILE", "credentials"), "the AWS credentials", false);
+  profiles.read(path_of("AWS_CONFIG_FILE", "config"), "the AWS configuration file", true);
+  profiles.read(path_of("AWS_SHARED_CREDENTIALS_FILE", "credentials"), "the AWS credentials file", false);
   return profiles;
 }
 

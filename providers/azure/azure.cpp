@@ -138,10 +138,14 @@ class Azure : public Provider {
     const Cloud cloud = cloud_of(call);
     const ServicePrincipal principal = principal_of(call);
     const providers::Secret token = get_token(call, cloud, principal);
-    return std::make_unique<Tenant>(
-        principal.tenant,
-        selected(list_subscriptions(call, cloud, token), call.config_list(flags::subscriptions),
-                 call.config_list(flags::subscriptions_exclude)));
+    std::vector<Subscription> all = list_subscriptions(call, cloud, token);
+    if (all.empty()) {
+      call.log(CNSPEC_LOG_WARN,
+               "the service principal can see no subscription; it needs a role such as Reader on one");
+    }
+    return std::make_unique<Tenant>(principal.tenant,
+                                    selected(std::move(all), call.config_list(flags::subscriptions),
+                                             call.config_list(flags::subscriptions_exclude)));
   }
 };
 

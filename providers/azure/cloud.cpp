@@ -123,8 +123,9 @@ std::string checked_link(const std::string& link, const Cloud& cloud) {
   const auto url =
       providers::parse_base_url(std::string_view(link).substr(0, query), "Azure's link to its next page");
   if (!url.same_origin(cloud.management)) {
-    throw Error("Azure's link to its next page of subscriptions leads to the host " + quoted(url.host) +
-                ", expected " + quoted(cloud.management.host));
+    const auto origin = [](const providers::BaseUrl& u) { return u.scheme + "://" + u.authority(); };
+    throw Error("Azure's link to its next page of subscriptions leads to " + origin(url) + ", expected " +
+                origin(cloud.management));
   }
   return url.text() + link.substr(query);
 }

@@ -161,8 +161,9 @@ std::string string_member(const rapidjson::Value& value, std::string_view key) {
 std::string described(const sdk::HttpResponse& response) {
   std::string_view type = response.header("content-type");
   type = type.substr(0, type.find(';'));
-  return "status " + std::to_string(response.status) + ", " + (type.empty() ? "no type" : one_line(type)) +
-         ", " + std::to_string(response.body.size()) + " bytes";
+  return "status " + std::to_string(response.status) + ", " +
+         (type.empty() ? "no content type" : one_line(type)) + ", " + std::to_string(response.body.size()) +
+         " bytes";
 }
 
 }  // namespace cnspec::providers

@@ -171,9 +171,13 @@ TEST_F(AristaProvider, ExplainsWrongTargets) {
   }
   // What follows the colon is perhaps a password.
   const auto colon = connect(std::string("admin:") + kPassword + "@switch.test", {});
-  EXPECT_NE(colon.error.find("the user's name holds a colon; give the password by --password"),
-            std::string::npos)
+  EXPECT_NE(
+      colon.error.find("\"...@switch.test\" has a colon in its user; give the password by --password or "
+                       "--ask-pass, expected USER@HOST or USER@HOST:PORT"),
+      std::string::npos)
       << colon.error;
+  EXPECT_NE(connect(std::string("https://admin:") + kPassword + "@switch.test/", {}).error.find("is a URL"),
+            std::string::npos);
   EXPECT_NE(connect("admin@switch.test", {{"transport", "ssh"}})
                 .error.find("--transport is \"ssh\", expected https or "
                             "http"),
@@ -201,7 +205,7 @@ TEST_F(AristaProvider, ExplainsRefusals) {
             "port and "
             "--transport instead");
   EXPECT_EQ(refusal({.status = 503}),
-            "cannot answer now (status 503, no type, 0 bytes) | Try again: it may work later.");
+            "cannot answer now (status 503, no content type, 0 bytes) | Try again: it may work later.");
   EXPECT_EQ(kind, ErrorKind::kUnavailable);
   EXPECT_EQ(refusal(eapi_error(1002, "CLI command 2 of 2 'show hostname' failed: invalid command",
                                R"-([{"version":"4.20.1F"},{"errors":["Invalid input (at token 1: 'hostname')"]
@@ -232,7 +236,8 @@ TEST_F(AristaProvider, RecognisesWhatIsNoSwitch) {
       "; is it an Arista switch, with eAPI switched on (management api http-commands, no shutdown)?";
   EXPECT_EQ(refusal({.headers = {{"Content-Type", "text/html"}}, .body = "<html>"}),
             "did not answer as eAPI does (status 200, text/html, 6 bytes)" + tail);
-  EXPECT_EQ(refusal({.status = 404}), "did not answer as eAPI does (status 404, no type, 0 bytes)" + tail);
+  EXPECT_EQ(refusal({.status = 404}),
+            "did not answer as eAPI does (status 404, no content type, 0 bytes)" + tail);
   const std::string good = data("arista/answer.json");
   for (const std::string& body :
        {std::string(), std::string("[]"), std::string("{}"), std::string(R"({"result": {}})"),

@@ -437,7 +437,8 @@ TEST_F(AwsProvider, ExplainsMetadataThatHasNothingForUs) {
   EXPECT_NE(account().find("the instance has no role"), std::string::npos);
   serve([](const HttpRequest&) { return HttpResponse{.status = 403, .body = "no"}; },
         "http://169.254.169.254");
-  EXPECT_NE(account().find("gave no session token (status 403, no type, 2 bytes)"), std::string::npos);
+  EXPECT_NE(account().find("gave no session token (status 403, no content type, 2 bytes)"),
+            std::string::npos);
   // A captive portal answers everything with its page.
   serve([](const HttpRequest&) { return HttpResponse{.body = "<html>log in</html>\r\n"}; },
         "http://169.254.169.254");
@@ -483,7 +484,7 @@ TEST_F(AwsProvider, NamesTheLineOfAMalformedFile) {
   EXPECT_EQ(account(),
             "provider \"aws\": connect: " + file.string() + ":2: a setting before the first [section]");
   env("AWS_CONFIG_FILE", home.path());
-  EXPECT_EQ(account(), "provider \"aws\": connect: the AWS configuration \"" + home.path().string() +
+  EXPECT_EQ(account(), "provider \"aws\": connect: the AWS configuration file \"" + home.path().string() +
                            "\" cannot be read: it is a folder");
   ASSERT_EQ(::mkfifo((home / "pipe").c_str(), 0600), 0);
   env("AWS_CONFIG_FILE", home / "pipe");
@@ -523,9 +524,9 @@ TEST_F(AwsProvider, ExplainsProfilesItCannotUse) {
        "Ec2InstanceMetadata"},
       {"lost", "the AWS profile \"nobody\" (source_profile of \"lost\") is not in "},
       {"mfa",
-       "the profile \"mfa\" uses mfa_serial, which cnspec does not do; get keys into the environment with: "
-       "eval "
-       "\"$(aws configure export-credentials --format env)\""},
+       "the profile \"mfa\" uses mfa_serial, which cnspec does not do; put its keys into the environment "
+       "with: eval "
+       "\"$(aws configure export-credentials --format env --profile 'mfa')\", and leave --profile out"},
       {"sso", "the profile \"sso\" uses sso_session, which cnspec does not do; "},
       {"process", "the profile \"process\" uses credential_process, which cnspec does not do; "},
       {"notarole", "role_arn of the profile \"notarole\" is \"demo\", expected a role like "},
@@ -572,8 +573,8 @@ TEST_F(AwsProvider, ExplainsAContainerEndpointThatFails) {
       {"/html", who + " gave no credentials in JSON (status 200, text/html, 6 bytes)"},
       {"/types", who + " gave JSON without AccessKeyId and SecretAccessKey"},
       {"/code", who + " has no credentials: \"AssumeRoleUnauthorizedAccess\""},
-      {"/echo", who + " gave no credentials (status 403, no type, 17 bytes)"},
-      {"/deep", who + " gave no credentials in JSON (status 200, no type, 100000 bytes)"},
+      {"/echo", who + " gave no credentials (status 403, no content type, 17 bytes)"},
+      {"/deep", who + " gave no credentials in JSON (status 200, no content type, 100000 bytes)"},
       {"/closed", who + " cannot be reached"},
   };
   for (const auto& [path, message] : expected) {
@@ -680,11 +681,11 @@ TEST_F(AwsProvider, RecognisesWhatIsNotSts) {
   const std::vector<std::pair<HttpResponse, std::string>> cases = {
       {{.headers = {{"Content-Type", "text/html; charset=utf-8"}}, .body = "<html><body>Hi</body></html>"},
        url + "status 200, text/html, 28 bytes); is this the right endpoint?"},
-      {{.body = ""}, url + "status 200, no type, 0 bytes)"},
-      {{.body = "{\"Account\": 1}"}, url + "status 200, no type, 14 bytes)"},
+      {{.body = ""}, url + "status 200, no content type, 0 bytes)"},
+      {{.body = "{\"Account\": 1}"}, url + "status 200, no content type, 14 bytes)"},
       {{.body = good.substr(0, good.size() / 2)}, url},
       {{.status = 302, .headers = {{"Location", "https://portal.test/"}}},
-       url + "status 302, no type, 0 bytes)"},
+       url + "status 302, no content type, 0 bytes)"},
       {{.body = "<ErrorResponse><Error/></ErrorResponse>"},
        "said that the credentials are those of account \"\""},
       {{.body = "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>12</Account>"
