@@ -11,7 +11,7 @@ namespace cnspec::coreprovider {
 
 // Beyond these a document is refused. The host takes no value deeper than 32 levels.
 inline constexpr int kMaxDepth = 31;
-inline constexpr std::size_t kMaxValues = 4'000'000;
+inline constexpr std::size_t kMaxValues = 1'000'000;
 
 // Null for an empty text.
 sdk::Value parse_json(std::string_view text);

@@ -80,7 +80,7 @@ class Builder : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Builder> 
   }
 
   bool add(Value value) {
-    if (++count_ > kMaxValues) return fail("it holds more than 4000000 values");
+    if (++count_ > kMaxValues) return fail("it holds more than 1000000 values");
     if (open_.empty())
       root_ = std::move(value);
     else if (open_.back().is_map)

@@ -74,7 +74,7 @@ Value plain(const std::string& text) {
 class Converter {
  public:
   Value convert(const YAML::Node& node, int depth) {
-    if (++count_ > kMaxValues) fail(node.Mark(), "it holds more than 4000000 values");
+    if (++count_ > kMaxValues) fail(node.Mark(), "it holds more than 1000000 values");
     if (depth > kMaxDepth) fail(node.Mark(), "it is nested deeper than 31 levels");
     switch (node.Type()) {
       case YAML::NodeType::Scalar:
