@@ -65,19 +65,18 @@ class Chain {
       : call_(call), settings_(settings), profiles_(Profiles::load()), name_(profile_name()) {
     profile_ = profiles_.find(name_);
     if (!profile_ && !settings_.profile.empty()) profiles_.missing(name_, " (--profile)");
+    // Keys in the environment come before the profile there, so that one may be missing.
     const bool asked = env("AWS_PROFILE") || env("AWS_DEFAULT_PROFILE");
     if (!profile_ && asked && !env("AWS_ACCESS_KEY_ID")) profiles_.missing(name_, " (AWS_PROFILE)");
   }
 
   Session run() {
+    if (!settings_.role.empty()) expect_role_arn(settings_.role, "--role");
     session_.endpoint_url = endpoint_url();
     session_.region = configured_region();
     Found found = first();
     if (session_.region.empty()) session_.region = kDefaultRegion;
-    if (!settings_.role.empty()) {
-      expect_role_arn(settings_.role, "--role");
-      found = assume({settings_.role, {}, {}, {}}, found);
-    }
+    if (!settings_.role.empty()) found = assume({settings_.role, {}, {}, {}}, found);
     session_.credentials = std::move(found.credentials);
     session_.source = std::move(found.source);
     return std::move(session_);
@@ -182,7 +181,7 @@ class Chain {
     return std::nullopt;
   }
 
-  static std::string described(const Profile& profile) { return "the profile " + quoted(profile.name); }
+  static std::string named(const Profile& profile) { return "the profile " + quoted(profile.name); }
 
   // `path`: the profiles that led here, each by the source_profile of the one before.
   std::optional<Found> resolve(const Profile& profile, std::vector<std::string>& path) {
@@ -202,18 +201,18 @@ class Chain {
     const bool secret = profile.has("aws_secret_access_key");
     if (!key && !secret) return std::nullopt;
     if (!key || !secret) {
-      throw Error(CNSPEC_UNAUTHENTICATED, described(profile) + " is incomplete: it has no " +
+      throw Error(CNSPEC_UNAUTHENTICATED, named(profile) + " is incomplete: it has no " +
                                               (key ? "aws_secret_access_key" : "aws_access_key_id"));
     }
     return checked({{profile.get("aws_access_key_id"), Secret(profile.get("aws_secret_access_key")),
                      Secret(profile.get("aws_session_token"))},
-                    described(profile)});
+                    named(profile)});
   }
 
   Found with_role(const Profile& profile, std::vector<std::string>& path) {
     const Role role{profile.get("role_arn"), profile.get("role_session_name"), profile.get("external_id"),
                     profile.get("duration_seconds")};
-    expect_role_arn(role.arn, "role_arn of " + described(profile));
+    expect_role_arn(role.arn, "role_arn of " + named(profile));
     if (profile.has("mfa_serial")) {
       throw Error(CNSPEC_UNSUPPORTED, instead_of(profile, "mfa_serial"));
     }
@@ -221,13 +220,13 @@ class Chain {
       return with_web_identity(role, profile.get("web_identity_token_file"));
     if (profile.has("source_profile") && profile.has("credential_source")) {
       throw Error(CNSPEC_INVALID,
-                  described(profile) + " has both source_profile and credential_source, expected one");
+                  named(profile) + " has both source_profile and credential_source, expected one");
     }
     if (profile.has("source_profile")) return assume(role, source_of(profile, path));
     if (profile.has("credential_source")) return assume(role, credential_source(profile));
-    throw Error(CNSPEC_INVALID,
-                described(profile) +
-                    " has role_arn, and neither source_profile nor credential_source to assume it with");
+    throw Error(
+        CNSPEC_INVALID,
+        named(profile) + " has role_arn, and neither source_profile nor credential_source to assume it with");
   }
 
   Found source_of(const Profile& profile, std::vector<std::string>& path) {
@@ -237,7 +236,7 @@ class Chain {
     if (source == &profile) {
       // A profile may name itself: then its own keys assume its role.
       if (auto found = keys_of(profile)) return *found;
-      throw Error(CNSPEC_INVALID, described(profile) + " is its own source_profile and has no keys");
+      throw Error(CNSPEC_INVALID, named(profile) + " is its own source_profile and has no keys");
     }
     if (std::find(path.begin(), path.end(), name) != path.end()) {
       std::string loop;
@@ -246,7 +245,7 @@ class Chain {
     }
     if (auto found = resolve(*source, path)) return *found;
     throw Error(CNSPEC_UNAUTHENTICATED,
-                described(*source) + " (source_profile of " + quoted(profile.name) + ") has no credentials");
+                named(*source) + " (source_profile of " + quoted(profile.name) + ") has no credentials");
   }
 
   Found credential_source(const Profile& profile) {
@@ -259,12 +258,12 @@ class Chain {
     } else if (source == "Ec2InstanceMetadata") {
       found = instance();
     } else {
-      throw Error(CNSPEC_INVALID, "credential_source of " + described(profile) + " is " + quoted(source) +
+      throw Error(CNSPEC_INVALID, "credential_source of " + named(profile) + " is " + quoted(source) +
                                       ", expected Environment, EcsContainer or Ec2InstanceMetadata");
     }
     if (found) return *found;
     throw Error(CNSPEC_UNAUTHENTICATED,
-                "credential_source of " + described(profile) + " is " + source + ", and " + looked_.back());
+                "credential_source of " + named(profile) + " is " + source + ", and " + looked_.back());
   }
 
   // ---- Services of the machine ----
