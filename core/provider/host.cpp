@@ -154,7 +154,9 @@ void Host::blame(std::uint64_t handle, const char* service) const {
     const std::lock_guard lock(mutex_);
     for (Call* call : calls_) {
       if (call->handle_ == handle || call->sink_handle() == handle) {
-        call->misused_ = service;
+        call->misuse_ = std::string("called ") + service +
+                        (call == t_call ? " with a sink for a call, or a call for a sink"
+                                        : " from another thread than the one it was called on");
         return;
       }
     }
@@ -188,10 +190,7 @@ bool Call::late() const {
 Result<void> Call::outcome(std::int32_t code) const {
   {
     const std::lock_guard lock(host_.mutex_);
-    if (misused_) {
-      return fail(std::string("called ") + misused_ + " from another thread than the one it was called on",
-                  ErrorKind::kInvalid);
-    }
+    if (!misuse_.empty()) return fail(misuse_, ErrorKind::kInvalid);
   }
   if (parts_.sink && parts_.sink->violation()) return fail(*parts_.sink->violation());
   const auto said = [&](ErrorKind kind) {
@@ -352,8 +351,8 @@ struct HostServices {
       const auto services = c->host_.services();
       if (!services || !services->http)
         return refuse(CNSPEC_UNAVAILABLE, "http: there is no network for providers here");
-      if (c->cancelled()) return refuse(CNSPEC_CANCELLED, "http: the call was cancelled");
-      if (c->late()) return refuse(CNSPEC_TIMEOUT, "http: the call's deadline has passed");
+      if (c->cancelled()) return CNSPEC_CANCELLED;
+      if (Clock::now() >= c->limits_.deadline) return CNSPEC_TIMEOUT;
       request.deadline = c->limits_.deadline;
       if (raw->timeout_ns > 0) {
         const auto now = Clock::now();

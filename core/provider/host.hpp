@@ -93,7 +93,7 @@ class Call {
   };
 
   bool cancelled() const { return limits_.cancelled && limits_.cancelled->load(std::memory_order_relaxed); }
-  bool late() const;
+  bool late() const;  // give or take a few milliseconds
 
   Host& host_;
   const cnspec_call handle_;
@@ -105,7 +105,7 @@ class Call {
   Lowered lowered_;
   std::deque<Answer> answers_;
   std::optional<Told> told_;
-  const char* misused_ = nullptr;  // the service that another thread called; guarded by the host's mutex
+  std::string misuse_;  // of its handles; guarded by the host's mutex
 };
 
 }  // namespace cnspec::provider

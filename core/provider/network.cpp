@@ -59,7 +59,9 @@ Result<std::string> url_host(std::string_view url) {
     const auto close = authority.find(']');
     host = authority.substr(1, close == std::string_view::npos ? close : close - 1);
     after = close == std::string_view::npos ? "?" : authority.substr(close + 1);
-    if (!only(host, ":.")) return refuse("has an IPv6 address that is none");
+    const bool address = host.find(':') != std::string_view::npos &&
+                         host.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
+    if (!address) return refuse("has an IPv6 address that is none");
   } else if (const auto port = authority.find(':'); port != std::string_view::npos) {
     host = authority.substr(0, port);
     after = authority.substr(port);

@@ -17,7 +17,7 @@ namespace cnspec::provider {
 
 // What is taken from one call at most; beyond it the provider is told to stop and the call fails.
 struct SinkLimits {
-  std::uint64_t bytes = 512ull << 20;
+  std::uint64_t bytes = 256ull << 20;
   std::uint64_t rows = 10'000'000;
 };
 
