@@ -1,0 +1,455 @@
+// `cnspec status` as operators read it: the documented reports, whole, from the real program against the real
+// platform.
+#include <gtest/gtest.h>
+#include <rapidjson/document.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <yaml-cpp/yaml.h>
+
+#include <fstream>
+#include <regex>
+
+#include "base/version.hpp"
+#include "support/cnspec.hpp"
+#include "support/http_server.hpp"
+#include "support/platform.hpp"
+
+namespace cnspec::test {
+namespace {
+
+// Values that differ between machines and runs become <>; what is left is compared to the letter.
+std::string normalised(std::string report) {
+  const std::pair<const char*, const char*> rules[] = {
+      {"(→ Platform:\t\t)[a-z][^\n]*", "$1<>"},
+      {"(→ IP:\t\t\t)[0-9a-f.:]+", "$1<>"},
+      {"(→ Hostname:\t\t)[^\n]+", "$1<>"},
+      {"(IP:\t\t\t<>\n→ Time:\t\t\t)\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(Z|[+-]\\d\\d:\\d\\d)", "$1<>"},
+      {"(→ API Time:\t\t)\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?(Z|[+-]\\d\\d:\\d\\d)", "$1<>"},
+      {"(/agents/|/serviceaccounts/)[0-9A-Za-z]{27}", "$1<>"},
+      {"(Platform:\t\t<>\n→ Version:\t\t)[^\n]*", "$1<>"},
+      {"(clock skew detected: )72h0m[0-9.]+s|(clock skew detected: )71h59m[0-9.]+s", "$1$2<>"},
+  };
+  for (const auto& [pattern, to] : rules) report = std::regex_replace(report, std::regex(pattern), to);
+  return report;
+}
+
+const std::string kOwnVersion = std::string(kVersion) + " (API Version: 13)";
+
+// The part of every report that stands between the configuration's line and the platform's.
+std::string machine_part(bool latest = true) {
+  return "→ Platform:\t\t<>\n→ Version:\t\t<>\n→ Hostname:\t\t<>\n→ IP:\t\t\t<>\n→ Time:\t\t\t<>\n"
+         "→ Version:\t\t" +
+         kOwnVersion + "\n" + (latest ? "→ Latest Version:\t" + std::string(kVersion) + "\n" : "") +
+         "→ Installed Providers:\tarista | aws | azure | core | mock | os\n";
+}
+
+std::string platform_part(const std::string& url) {
+  return "→ API ConnectionConfig:\t" + url +
+         "\n→ API Status:\t\tSERVING\n→ API Time:\t\t<>\n→ API Version:\t\t13\n";
+}
+
+std::string silent_platform_part(const std::string& url) {
+  return "→ API ConnectionConfig:\t" + url +
+         "\n→ API Status:\t\tUNKNOWN\n→ API Time:\t\tunknown\n→ API Version:\t\tunknown\n";
+}
+
+const std::string kRegistered =
+    "→ Owner:\t\t//captain.api.mondoo.app/spaces/test-space\n"
+    "→ Client:\t\t//agents.api.mondoo.app/spaces/test-space/agents/<>\n"
+    "→ Service Account:      //agents.api.mondoo.app/spaces/test-space/serviceaccounts/<>\n"
+    "→ client is registered\n";
+
+class StatusTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    // Nothing of the machine that runs the tests: neither its configuration nor its providers.
+    user.env["MONDOO_UPDATES_URL"] = std::nullopt;
+  }
+
+  void log_in(Platform& platform) {
+    const RunResult login = user.run({"login", "--token", platform.token(), "--ca-file", platform.ca_file(),
+                                      "--updates-url", platform.url()});
+    ASSERT_EQ(login.exit_code, 0) << login.out << login.err;
+  }
+
+  std::string loaded() const {
+    return "→ loaded configuration from " + user.config_file().string() + " using source default\n";
+  }
+
+  static rapidjson::Document parse(const std::string& text) {
+    rapidjson::Document document;
+    document.Parse(text.c_str());
+    EXPECT_FALSE(document.HasParseError()) << text;
+    return document;
+  }
+
+  User user;
+};
+
+// ---- the four documented reports ----
+
+TEST_F(StatusTest, UnregisteredClient) {
+  Platform platform;
+  user.home().write(".config/mondoo/mondoo.yml", "api_endpoint: " + platform.url() +
+                                                     "\nca_file: " + platform.ca_file() +
+                                                     "\nupdates_url: " + platform.url() + "\n");
+  const RunResult status = user.run({"status"});
+  EXPECT_EQ(normalised(status.out),
+            loaded() + machine_part() + platform_part(platform.url()) +
+                "x client is not registered\n"
+                "x The Mondoo Platform credentials provided at " +
+                user.config_file().string() +
+                " didn't successfully authenticate with Mondoo Platform. Please re-authenticate with Mondoo "
+                "Platform. To "
+                "learn how, read https://mondoo.com/docs/cnspec/cnspec-adv-install/registration/.\n");
+  EXPECT_EQ(status.err, "");
+  EXPECT_EQ(status.exit_code, 1);
+}
+
+TEST_F(StatusTest, CorrectlyRegisteredClient) {
+  Platform platform;
+  log_in(platform);
+  const RunResult status = user.run({"status"});
+  EXPECT_EQ(normalised(status.out), loaded() + machine_part() + platform_part(platform.url()) + kRegistered +
+                                        "→ client authenticated successfully\n");
+  EXPECT_EQ(status.err, "");
+  EXPECT_EQ(status.exit_code, 0);
+}
+
+TEST_F(StatusTest, RejectedRegistration) {
+  Platform platform;
+  log_in(platform);
+  platform.revoke(YAML::LoadFile(user.config_file())["mrn"].as<std::string>());
+  const RunResult status = user.run({"status"});
+  EXPECT_EQ(normalised(status.out), loaded() + machine_part() + platform_part(platform.url()) + kRegistered +
+                                        "x could not connect to mondoo platform error=\"rpc error: code = "
+                                        "Unauthenticated desc = request permission unauthenticated\"\n");
+  EXPECT_EQ(status.exit_code, 1);
+}
+
+TEST_F(StatusTest, ClockSkew) {
+  Platform platform({"--clock-skew", "72h"});
+  log_in(platform);
+  const RunResult status = user.run({"status"});
+  EXPECT_EQ(normalised(status.out), loaded() + machine_part() + platform_part(platform.url()) + kRegistered +
+                                        "→ client authenticated successfully\n"
+                                        "! possible clock skew detected: <>\n");
+  EXPECT_EQ(status.exit_code, 0);
+}
+
+// ---- the values in them ----
+
+TEST_F(StatusTest, ShowsThisMachine) {
+  const auto status = parse(user.run({"status", "-o", "json", "--timeout", "2s"}).out);
+  std::ifstream os_release("/etc/os-release");
+  std::string line, id;
+  while (std::getline(os_release, line)) {
+    if (line.starts_with("ID=")) id = line.substr(3);
+  }
+  id.erase(std::remove(id.begin(), id.end(), '"'), id.end());
+  const auto& platform = status["client"]["platform"];
+  EXPECT_EQ(platform["name"].GetString(), id);
+  EXPECT_EQ(platform["arch"].GetString() + std::string("\n"), test::run({"uname", "-m"}).out);
+  EXPECT_EQ(std::string(status["client"]["hostname"].GetString()).find('\n'), std::string::npos);
+}
+
+TEST_F(StatusTest, LeavesOutTheLatestVersionWhereNobodyAnnouncesIt) {
+  Platform platform;
+  user.home().write(".config/mondoo/mondoo.yml",
+                    "api_endpoint: " + platform.url() + "\nca_file: " + platform.ca_file() + "\n");
+  const RunResult status = user.run({"status"});
+  EXPECT_EQ(status.out.find("Latest Version"), std::string::npos) << status.out;
+  EXPECT_EQ(normalised(status.out).find(machine_part(false)), loaded().size()) << status.out;
+}
+
+TEST_F(StatusTest, SaysThatANewerVersionIsAvailable) {
+  Platform platform({"--latest-version", "99.1.0"});
+  log_in(platform);
+  const RunResult status = user.run({"status"});
+  EXPECT_NE(
+      status.out.find("→ Latest Version:\t99.1.0\n! A newer version is available\n→ Installed Providers:"),
+      std::string::npos)
+      << status.out;
+  EXPECT_EQ(status.exit_code, 0);
+}
+
+TEST_F(StatusTest, SaysThatTheApiVersionsDiffer) {
+  CertificateAuthority ca;
+  HttpServer server(
+      [](const HttpRequest&) {
+        return HttpResponse{.body =
+                                R"({"status":"SERVING","time":"2020-01-01T00:00:00Z","apiVersion":"99"})"};
+      },
+      ca.issue({"127.0.0.1"}));
+  user.home().write(".config/mondoo/mondoo.yml", "api_endpoint: " + server.url() + "\n");
+  user.env["SSL_CERT_FILE"] = user.home().write("ca.pem", ca.pem()).string();
+  const RunResult status = user.run({"status"});
+  EXPECT_NE(status.out.find("→ API Version:\t\t99\n! API versions do not match, please update the client\n"),
+            std::string::npos)
+      << status.out;
+}
+
+// ---- when the platform does not answer ----
+
+// The report is complete, names the cause and ends with 1.
+void expect_complete(const RunResult& status, const std::string& health_cause,
+                     const std::string& ping_cause) {
+  EXPECT_EQ(status.exit_code, 1);
+  EXPECT_EQ(status.err, "");
+  EXPECT_NE(status.out.find("x could not check upstream health error=\"" + health_cause), std::string::npos)
+      << status.out;
+  EXPECT_NE(normalised(status.out).find(machine_part(false).substr(0, 40)), std::string::npos) << status.out;
+  EXPECT_NE(status.out.find("→ API Status:\t\tUNKNOWN\n"), std::string::npos) << status.out;
+  EXPECT_NE(
+      status.out.find("→ client is registered\nx could not connect to mondoo platform error=\"" + ping_cause),
+      std::string::npos)
+      << status.out;
+}
+
+TEST_F(StatusTest, PlatformDown) {
+  Platform platform;
+  log_in(platform);
+  platform.stop();
+  const std::string refused = ": could not connect to " + platform.url().substr(8) + ": Connection refused\"";
+  const RunResult status = user.run({"status"});
+  expect_complete(status, "POST " + platform.url() + "/Health/Check" + refused,
+                  "POST " + platform.url() + "/AgentManager/PingPong" + refused);
+  EXPECT_NE(normalised(status.out).find(silent_platform_part(platform.url())), std::string::npos)
+      << status.out;
+}
+
+TEST_F(StatusTest, CertificateNotTrusted) {
+  Platform platform;
+  log_in(platform);
+  CertificateAuthority other;
+  user.env["MONDOO_CA_FILE"] = user.home().write("other.pem", other.pem()).string();
+  const std::string untrusted = ": the certificate of " + platform.url().substr(8) +
+                                " is not trusted: unable to get local issuer certificate\"";
+  expect_complete(user.run({"status"}), "POST " + platform.url() + "/Health/Check" + untrusted,
+                  "POST " + platform.url() + "/AgentManager/PingPong" + untrusted);
+}
+
+TEST_F(StatusTest, AnswersGarbage) {
+  Platform platform;
+  log_in(platform);
+  platform.restart({"--fail", "Health/Check=garbage", "--fail", "AgentManager/PingPong=garbage"});
+  expect_complete(user.run({"status"}), "", "");
+  platform.restart({"--fail", "Health/Check=html", "--fail", "AgentManager/PingPong=html"});
+  expect_complete(user.run({"status"}), "rpc error: code = ", "rpc error: code = ");
+  platform.restart({"--fail", "Health/Check=hangup", "--fail", "AgentManager/PingPong=hangup"});
+  expect_complete(user.run({"status"}), "POST ", "POST ");
+}
+
+TEST_F(StatusTest, AnswerNeverComes) {
+  Platform platform;
+  log_in(platform);
+  platform.restart({"--delay", "Health/Check=1h", "--delay", "AgentManager/PingPong=1h"});
+  expect_complete(user.run({"status", "--timeout", "700ms"}),
+                  "POST " + platform.url() + "/Health/Check: timed out after ",
+                  "POST " + platform.url() + "/AgentManager/PingPong: timed out after ");
+}
+
+TEST_F(StatusTest, PlatformAnswersOnlySomeOfTheChecks) {
+  Platform platform;
+  log_in(platform);
+  platform.restart({"--fail", "Health/Check=Unavailable"});
+  const RunResult status = user.run({"status"});
+  EXPECT_EQ(status.exit_code, 0) << "it is registered and authenticated all the same";
+  EXPECT_NE(status.out.find("x could not check upstream health error=\"rpc error: code = Unavailable"),
+            std::string::npos)
+      << status.out;
+  EXPECT_NE(status.out.find("→ client authenticated successfully\n"), std::string::npos) << status.out;
+}
+
+// ---- when the configuration is no good ----
+
+TEST_F(StatusTest, KeyThatCannotBeUsedStillGivesTheReport) {
+  Platform platform;
+  log_in(platform);
+  YAML::Node config = YAML::LoadFile(user.config_file());
+  config["private_key"] = "-----BEGIN PRIVATE KEY-----\nbm90IGEga2V5\n-----END PRIVATE KEY-----\n";
+  std::ofstream(user.config_file()) << config;
+  const RunResult text = user.run({"status"});
+  EXPECT_EQ(text.exit_code, 78);
+  EXPECT_NE(
+      text.out.find(
+          "x could not connect to mondoo platform error=\"the private key of the service account cannot "
+          "be read"),
+      std::string::npos)
+      << text.out;
+  const auto json = parse(user.run({"status", "-o", "json"}).out);
+  EXPECT_STREQ(json["client"]["pingPongError"]["kind"].GetString(), "config");
+  EXPECT_FALSE(json["client"]["authenticated"].GetBool());
+}
+
+TEST_F(StatusTest, ConfigurationThatIsNoYaml) {
+  const auto file = user.home().write(".config/mondoo/mondoo.yml", "mrn: ok\nprivate_key: [oops\n");
+  const RunResult status = user.run({"status"});
+  EXPECT_EQ(status.exit_code, 78);
+  EXPECT_EQ(status.out, "");
+  EXPECT_TRUE(status.err.starts_with("x " + file.string() + ":")) << status.err;
+}
+
+TEST_F(StatusTest, NamesTheFileThatIsNotThere) {
+  const RunResult status = user.run({"status", "--config", "/nonexistent/mondoo.yml", "--timeout", "1s"});
+  EXPECT_TRUE(status.out.starts_with("! could not load configuration file /nonexistent/mondoo.yml\n"))
+      << status.out;
+  EXPECT_EQ(status.exit_code, 1);
+}
+
+// ---- for programs ----
+
+TEST_F(StatusTest, JsonCarriesEverythingAndNothingElseIsPrinted) {
+  Platform platform;
+  log_in(platform);
+  const RunResult run = user.run({"status", "-o", "json"});
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_EQ(run.err, "");
+  ASSERT_TRUE(run.out.ends_with("}\n"));
+  const auto status = parse(run.out);
+  const auto config = YAML::LoadFile(user.config_file());
+  const auto& client = status["client"];
+  EXPECT_EQ(client["mrn"].GetString(), config["agent_mrn"].as<std::string>());
+  EXPECT_EQ(client["service_account"].GetString(), config["mrn"].as<std::string>());
+  EXPECT_STREQ(client["parentMrn"].GetString(), "//captain.api.mondoo.app/spaces/test-space");
+  EXPECT_STREQ(client["version"].GetString(), kVersion);
+  EXPECT_STREQ(client["latest_version"].GetString(), kVersion);
+  EXPECT_TRUE(client["registered"].GetBool());
+  EXPECT_TRUE(client["authenticated"].GetBool());
+  EXPECT_FALSE(client.HasMember("pingPongError"));
+  EXPECT_EQ(client["config"]["path"].GetString(), user.config_file().string());
+  EXPECT_STREQ(client["config"]["source"].GetString(), "default");
+  EXPECT_EQ(status["upstream"]["api"]["endpoint"].GetString(), platform.url());
+  EXPECT_STREQ(status["upstream"]["api"]["status"].GetString(), "SERVING");
+  EXPECT_STREQ(status["upstream"]["api"]["version"].GetString(), "13");
+  std::vector<std::string> providers, checks;
+  for (const auto& provider : status["providers"].GetArray())
+    providers.emplace_back(provider["name"].GetString());
+  for (const auto& check : status["checks"].GetArray()) {
+    checks.emplace_back(check["name"].GetString());
+    EXPECT_TRUE(check["ok"].GetBool()) << checks.back();
+  }
+  EXPECT_EQ(providers, (std::vector<std::string>{"arista", "aws", "azure", "core", "mock", "os"}));
+  EXPECT_EQ(checks, (std::vector<std::string>{"local", "health", "ping", "latest-version"}));
+}
+
+TEST_F(StatusTest, JsonTellsRejectedFromNotAsked) {
+  Platform platform;
+  log_in(platform);
+  platform.revoke(YAML::LoadFile(user.config_file())["mrn"].as<std::string>());
+  const auto rejected = parse(user.run({"status", "-o", "json"}).out);
+  EXPECT_STREQ(rejected["client"]["pingPongError"]["kind"].GetString(), "rejected");
+  EXPECT_EQ(rejected["client"]["pingPongError"]["code"].GetInt(), 16);
+  platform.stop();
+  const auto down = parse(user.run({"status", "-o", "json"}).out);
+  EXPECT_STREQ(down["client"]["pingPongError"]["kind"].GetString(), "unavailable");
+  EXPECT_FALSE(down["client"]["pingPongError"].HasMember("code"));
+}
+
+TEST_F(StatusTest, YamlSaysTheSameAsJson) {
+  Platform platform;
+  log_in(platform);
+  const RunResult run = user.run({"status", "-o", "YAML"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const YAML::Node yaml = YAML::Load(run.out);
+  const auto json = parse(user.run({"status", "-o", "json"}).out);
+  EXPECT_EQ(yaml["client"]["mrn"].as<std::string>(), json["client"]["mrn"].GetString());
+  EXPECT_EQ(yaml["client"]["registered"].as<bool>(), true);
+  EXPECT_EQ(yaml["upstream"]["api"]["endpoint"].as<std::string>(), platform.url());
+  EXPECT_EQ(yaml["providers"].size(), json["providers"].Size());
+  EXPECT_EQ(yaml["checks"].size(), json["checks"].Size());
+}
+
+TEST_F(StatusTest, UnknownFormatIsWrongUsage) {
+  const RunResult status = user.run({"status", "-o", "xml"});
+  EXPECT_EQ(status.exit_code, 2);
+  EXPECT_EQ(status.out, "");
+  EXPECT_NE(status.err.find("xml"), std::string::npos) << status.err;
+}
+
+TEST_F(StatusTest, FullDiskIsAnError) {
+  const RunResult status = test::run({"sh", "-c", program("cnspec") + " status --timeout 1s > /dev/full"});
+  EXPECT_EQ(status.exit_code, 1);
+  EXPECT_EQ(status.err, "x standard output cannot be written: No space left on device\n");
+}
+
+// ---- other people's providers ----
+
+class DropInTest : public StatusTest {
+ protected:
+  void SetUp() override {
+    StatusTest::SetUp();
+    std::filesystem::create_directories(user.providers());
+  }
+
+  // The plain-C example, built with nothing but provider.h and what its yaml was made into.
+  std::filesystem::path build_coffee() {
+    const std::string source = std::string(CNSPEC_SOURCE_DIR) + "/sdk";
+    const std::string example = source + "/examples/hello-c";
+    const auto generated = user.home() / "generated";
+    const auto library = user.home() / "coffee.so";
+    EXPECT_EQ(
+        test::run({program("cnspec-manifest"), example + "/provider.yaml", "--output", generated}).exit_code,
+        0);
+    const RunResult cc =
+        test::run({"cc", "-std=c11", "-shared", "-fPIC", "-fvisibility=hidden", "-I" + source + "/include",
+                   "-I" + generated.string(), example + "/coffee.c", (generated / "manifest.c").string(),
+                   "-o", library});
+    EXPECT_EQ(cc.exit_code, 0) << cc.err;
+    return library;
+  }
+
+  std::filesystem::path drop(const std::filesystem::path& file, const std::string& name, mode_t mode = 0755) {
+    const auto to = user.providers() / name;
+    std::filesystem::copy_file(file, to);
+    EXPECT_EQ(::chmod(to.c_str(), mode), 0);
+    return to;
+  }
+};
+
+TEST_F(DropInTest, AppearsInTheReportAndAnswers) {
+  drop(build_coffee(), "coffee.so");
+  const RunResult status = user.run({"status", "--timeout", "1s"});
+  EXPECT_NE(status.out.find("→ Installed Providers:\tarista | aws | azure | coffee | core | mock | os\n"),
+            std::string::npos)
+      << status.out;
+  const RunResult discovered = user.run({"discover", "coffee", "kitchen"});
+  EXPECT_EQ(discovered.exit_code, 0) << discovered.err;
+  EXPECT_NE(discovered.out.find("kitchen"), std::string::npos) << discovered.out;
+}
+
+TEST_F(DropInTest, EveryBadFileIsNamedWithItsReasonAndHidesNothing) {
+  const auto coffee = build_coffee();
+  drop(coffee, "coffee.so");
+  drop(coffee, "everybodys.so", 0777);
+  user.home().write(".config/mondoo/providers/notes.txt", "remember the milk\n");
+  user.home().write(".config/mondoo/providers/text.so", "not a library\n");
+  std::filesystem::resize_file(drop(coffee, "cut.so"), std::filesystem::file_size(coffee) / 2);
+  {
+    std::fstream other(drop(coffee, "other.so"), std::ios::in | std::ios::out | std::ios::binary);
+    other.seekp(18);           // e_machine
+    other.write("\x16\0", 2);  // IBM S/390
+  }
+  const RunResult status = user.run({"status", "--timeout", "1s"});
+  EXPECT_NE(status.out.find("→ Installed Providers:\tarista | aws | azure | coffee | core | mock | os\n"),
+            std::string::npos)
+      << status.out;
+  const auto refused = [&](const std::string& name, const std::string& reason) {
+    EXPECT_NE(status.out.find("! provider refused: " + (user.providers() / name).string() + ": " + reason),
+              std::string::npos)
+        << name << "\n"
+        << status.out;
+  };
+  refused("text.so", "expected a shared library (ELF), found a text file\n");
+  refused("notes.txt", "expected a name that ends in .so\n");
+  refused("cut.so", "cut off: ");
+#if defined(__x86_64__)
+  refused("other.so", "expected a library for x86-64, found one for s390x\n");
+#endif
+  refused("everybodys.so", "the file is writable by everybody (mode 0777)\n");
+  const auto json = parse(user.run({"status", "-o", "json", "--timeout", "1s"}).out);
+  EXPECT_EQ(json["refusedProviders"].Size(), 5u);
+}
+
+}  // namespace
+}  // namespace cnspec::test
