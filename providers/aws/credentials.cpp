@@ -162,7 +162,7 @@ class Chain {
   }
 
   static Secret token_in(const std::string& file) {
-    const auto text = providers::read_file(file, "the token file");
+    const auto text = providers::read_optional(file, "the token file");
     if (!text) throw Error(CNSPEC_UNAUTHENTICATED, "the token file " + quoted(file) + " does not exist");
     const std::string token(trimmed(*text));
     expect_printable(token, "the token in " + quoted(file));

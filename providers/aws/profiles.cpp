@@ -62,7 +62,7 @@ Profiles Profiles::load() {
 }
 
 void Profiles::read(const std::string& path, const std::string& what, bool is_config) {
-  const auto text = providers::read_file(path, what);
+  const auto text = providers::read_optional(path, what);
   files_ += (files_.empty() ? "" : " and ") + path + (text ? "" : " (which does not exist)");
   if (!text) return;
 

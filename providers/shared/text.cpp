@@ -1,9 +1,7 @@
 #include "shared/text.hpp"
 
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,6 +9,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "shared/read_file.hpp"
 #include "shared/web.hpp"
 
 namespace cnspec::providers {
@@ -81,31 +80,20 @@ std::optional<std::string> env(const char* name) {
   return std::string(value);
 }
 
-std::optional<std::string> read_file(const std::string& path, const std::string& what) {
-  const auto fail = [&](const std::string& why) {
-    throw sdk::Error(CNSPEC_FAILED, what + " " + quoted(path) + " cannot be read: " + why);
-  };
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
-  if (fd < 0) fail(std::strerror(errno));
-  struct stat info {};
-  // A character device is most likely /dev/null.
-  const bool readable = ::fstat(fd, &info) == 0 && (S_ISREG(info.st_mode) || S_ISCHR(info.st_mode));
-  std::string text(readable ? kMaxFile + 1 : 0, '\0');
-  std::size_t size = 0;
-  ssize_t n = readable ? 1 : 0;
-  while (n > 0 && size < text.size()) {
-    n = ::read(fd, text.data() + size, text.size() - size);
-    if (n > 0) size += static_cast<std::size_t>(n);
+std::optional<std::string> read_optional(const std::string& path, const std::string& what) {
+  if (path == "/dev/null") return "";  // how users say that there shall be none
+  std::string text;
+  bool complete = false;
+  const int problem = read_up_to(path, kMaxFile, text, complete);
+  if (problem == ENOENT || problem == ENOTDIR) return std::nullopt;
+  if (problem == 0 && complete) return text;
+
+  std::string why = problem == 0 ? "it is larger than 1 MiB" : std::strerror(problem);
+  struct stat status {};
+  if (problem == EINVAL && ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    why = std::string("it is ") + kind_of_file(status.st_mode);
   }
-  const int error = errno;
-  ::close(fd);
-  if (S_ISDIR(info.st_mode)) fail("it is a folder");
-  if (!readable) fail("it is no regular file");
-  if (n < 0) fail(std::strerror(error));
-  if (size > kMaxFile) fail("it is larger than 1 MiB");
-  text.resize(size);
-  return text;
+  throw sdk::Error(CNSPEC_FAILED, what + " " + quoted(path) + " cannot be read: " + why);
 }
 
 Secret& Secret::operator=(const Secret& other) {

@@ -24,9 +24,9 @@ std::optional<std::string> nearest(std::string_view wanted, const std::vector<st
 // The environment variable; nothing when it is unset or empty, which mean the same here.
 std::optional<std::string> env(const char* name);
 
-// A whole file of at most 1 MiB. Nothing when there is no such file; every other trouble throws an Error that
-// says `what` it is, the path and the reason. Never waits for a pipe.
-std::optional<std::string> read_file(const std::string& path, const std::string& what);
+// A whole file of at most 1 MiB that need not exist: then there is nothing. Every other trouble throws an
+// Error that says `what` it is, the path and the reason.
+std::optional<std::string> read_optional(const std::string& path, const std::string& what);
 
 // A text that is overwritten when it goes, and is never printed.
 class Secret {

@@ -485,10 +485,10 @@ TEST_F(AwsProvider, NamesTheLineOfAMalformedFile) {
             "provider \"aws\": connect: " + file.string() + ":2: a setting before the first [section]");
   env("AWS_CONFIG_FILE", home.path());
   EXPECT_EQ(account(), "provider \"aws\": connect: the AWS configuration file \"" + home.path().string() +
-                           "\" cannot be read: it is a folder");
+                           "\" cannot be read: it is a directory");
   ASSERT_EQ(::mkfifo((home / "pipe").c_str(), 0600), 0);
   env("AWS_CONFIG_FILE", home / "pipe");
-  EXPECT_NE(account().find("cannot be read: it is no regular file"), std::string::npos);
+  EXPECT_NE(account().find("cannot be read: it is a named pipe"), std::string::npos);
   env("AWS_CONFIG_FILE", home.write("huge", std::string((1 << 20) + 1, '#')));
   EXPECT_NE(account().find("cannot be read: it is larger than 1 MiB"), std::string::npos);
   env("AWS_CONFIG_FILE", "/dev/null");
