@@ -1,3 +1,4 @@
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -126,6 +127,8 @@ std::vector<Value> parse_yaml(std::string_view text) {
     Converter converter;
     for (const YAML::Node& document : YAML::LoadAll(std::string(text)))
       out.push_back(converter.convert(document, 1));
+  } catch (const YAML::DeepRecursion& error) {
+    fail(error.mark, "it is nested deeper than 31 levels");
   } catch (const YAML::Exception& error) {
     fail(error.mark, error.msg);
   }

@@ -23,7 +23,7 @@ char upper(char c) {
 }  // namespace
 
 const struct stat& File::known() const {
-  if (error != 0) throw providers::file_error(path, error);
+  if (error != 0) throw providers::file_error(path, path, error);
   return status;
 }
 

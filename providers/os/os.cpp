@@ -180,23 +180,8 @@ class System : public sdk::Connection {
                       {f::shell, Cost::kFree, [](const User& u) { return Value(u.shell); }},
                       {f::group, Cost::kCostly, [&](const User& u) { return group_ref(groups, u.gid); }}},
                      request);
-    const auto name = request.arg(f::name);
-    const auto uid = int_arg(request, f::uid);
-    bool found = false;
-    for (const User& user : read_users(root_)) {
-      stop_if_cancelled(call);
-      const std::string id = user.id();
-      if ((name && user.name != *name) || (uid && user.uid != *uid) ||
-          (!request.id.empty() && id != request.id))
-        continue;
-      found = true;
-      send(rows, f::kType, id, user, columns);
-    }
-    if (found) return;
-    if (name) throw Error(CNSPEC_NOT_FOUND, "cannot find user with name '" + std::string(*name) + "'");
-    if (uid) throw Error(CNSPEC_NOT_FOUND, "cannot find user with uid '" + std::to_string(*uid) + "'");
-    if (!request.id.empty())
-      throw Error(CNSPEC_NOT_FOUND, "cannot find user with id '" + std::string(request.id) + "'");
+    send_accounts(call, request, rows, {f::kType, f::uid, request.arg(f::name), int_arg(request, f::uid)},
+                  read_users(root_), &User::uid, columns);
   }
 
   void groups(Call& call, const FetchRequest& request, Rows& rows) {
@@ -208,23 +193,39 @@ class System : public sdk::Connection {
                        {f::gid, Cost::kFree, [](const Group& g) { return Value(g.gid); }},
                        {f::members, Cost::kCostly, [&](const Group& g) { return member_refs(users, g); }}},
                       request);
-    const auto name = request.arg(f::name);
-    const auto gid = int_arg(request, f::gid);
+    send_accounts(call, request, rows, {f::kType, f::gid, request.arg(f::name), int_arg(request, f::gid)},
+                  read_groups(root_), &Group::gid, columns);
+  }
+
+  // Which accounts are asked for.
+  struct Asked {
+    std::string type;
+    std::string number_name;
+    std::optional<std::string_view> name;
+    std::optional<int64_t> number;
+  };
+
+  template <class T>
+  static void send_accounts(Call& call, const FetchRequest& request, Rows& rows, const Asked& asked,
+                            const std::vector<T>& all, int64_t T::*number,
+                            const std::vector<Column<T>>& columns) {
     bool found = false;
-    for (const Group& group : read_groups(root_)) {
+    for (const T& one : all) {
       stop_if_cancelled(call);
-      const std::string id = group.id();
-      if ((name && group.name != *name) || (gid && group.gid != *gid) ||
-          (!request.id.empty() && id != request.id))
-        continue;
+      const std::string id = one.id();
+      if (asked.name && one.name != *asked.name) continue;
+      if (asked.number && one.*number != *asked.number) continue;
+      if (!request.id.empty() && id != request.id) continue;
       found = true;
-      send(rows, f::kType, id, group, columns);
+      send(rows, asked.type, id, one, columns);
     }
     if (found) return;
-    if (name) throw Error(CNSPEC_NOT_FOUND, "cannot find group with name '" + std::string(*name) + "'");
-    if (gid) throw Error(CNSPEC_NOT_FOUND, "cannot find group with gid '" + std::to_string(*gid) + "'");
-    if (!request.id.empty())
-      throw Error(CNSPEC_NOT_FOUND, "cannot find group with id '" + std::string(request.id) + "'");
+    const std::string what = "cannot find " + asked.type + " with ";
+    if (asked.name) throw Error(CNSPEC_NOT_FOUND, what + "name '" + std::string(*asked.name) + "'");
+    if (asked.number) {
+      throw Error(CNSPEC_NOT_FOUND, what + asked.number_name + " '" + std::to_string(*asked.number) + "'");
+    }
+    if (!request.id.empty()) throw Error(CNSPEC_NOT_FOUND, what + "id '" + std::string(request.id) + "'");
   }
 
   static Value group_ref(const std::vector<Group>& groups, int64_t gid) {

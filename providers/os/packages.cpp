@@ -68,10 +68,6 @@ bool each_deb(std::string_view text, const TakePackage& take) {
   return finish();
 }
 
-std::string purl_version(std::string_view version) {
-  return percent_encoded(version);
-}
-
 }  // namespace
 
 std::string Package::id() const {
@@ -80,7 +76,7 @@ std::string Package::id() const {
 
 std::string Package::purl(const Platform& platform) const {
   std::string out = "pkg:" + format + "/" + percent_encoded(platform.name) + "/" + percent_encoded(name);
-  if (!version.empty()) out += "@" + purl_version(version);
+  if (!version.empty()) out += "@" + percent_encoded(version);
   std::string distro = platform.distro;
   if (!platform.version.empty()) distro += "-" + platform.version;
   const std::array<std::pair<const char*, const std::string*>, 3> qualifiers = {

@@ -223,7 +223,7 @@ void read_ndb(const std::string& file, const std::string& shown, const TakePacka
   struct stat status {};
   const int problem = providers::open_regular(file, number, status);
   const providers::Descriptor descriptor(number);
-  if (problem != 0) throw providers::file_error(shown, problem);
+  if (problem != 0) throw providers::file_error(file, shown, problem);
   std::string slots;
   if (!read_at(number, 0, 32, slots)) damaged(shown, "it is shorter than its first 32 bytes");
   if (!slots.starts_with(kFile)) damaged(shown, "it does not begin with RpmP, the mark of an ndb file");
@@ -266,7 +266,7 @@ bool read_rpm(const Root& root, const TakePackage& take) {
       struct stat status {};
       const int problem = providers::open_regular(file, number, status);
       const providers::Descriptor descriptor(number);
-      if (problem != 0) throw providers::file_error(shown, problem);
+      if (problem != 0) throw providers::file_error(file, shown, problem);
       read_sqlite(file, shown, take);
       return true;
     }

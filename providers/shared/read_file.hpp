@@ -46,14 +46,6 @@ inline const char* kind_of_file(mode_t mode) {
   }
 }
 
-inline sdk::Error file_error(std::string_view shown, int error) {
-  const std::string name(shown);
-  if (error == ENOENT || error == ENOTDIR)
-    return sdk::Error(CNSPEC_NOT_FOUND, "file '" + name + "' not found");
-  const int32_t code = error == EACCES || error == EPERM ? CNSPEC_PERMISSION_DENIED : CNSPEC_FAILED;
-  return sdk::Error(code, "cannot read file '" + name + "': " + std::strerror(error));
-}
-
 // Opens a regular file without ever waiting. It is looked at before it is opened, since opening a device may
 // do something, and again after, since it may have been exchanged. 0, or the errno; EINVAL: not a regular
 // file.
@@ -63,6 +55,21 @@ inline int open_regular(const std::string& path, int& number, struct stat& statu
   number = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
   if (number < 0 || ::fstat(number, &status) != 0) return errno;
   return S_ISREG(status.st_mode) ? 0 : EINVAL;
+}
+
+// Why the file at `path`, which users know as `shown`, could not be opened or read: an errno, or EINVAL for
+// what is no regular file.
+inline sdk::Error file_error(const std::string& path, std::string_view shown, int problem) {
+  const std::string name(shown);
+  if (problem == ENOENT || problem == ENOTDIR)
+    return sdk::Error(CNSPEC_NOT_FOUND, "file '" + name + "' not found");
+  const std::string what = "cannot read file '" + name + "': ";
+  struct stat status {};
+  if (problem == EINVAL && ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    return sdk::Error(CNSPEC_INVALID, what + "it is " + kind_of_file(status.st_mode));
+  }
+  const int32_t code = problem == EACCES || problem == EPERM ? CNSPEC_PERMISSION_DENIED : CNSPEC_FAILED;
+  return sdk::Error(code, what + std::strerror(problem));
 }
 
 // At most `limit` bytes; `complete` says whether that was all. 0, or the errno.
@@ -99,15 +106,11 @@ inline int read_up_to(const std::string& path, std::size_t limit, std::string& o
 inline std::string read_whole(const std::string& path, std::string_view shown, std::size_t limit) {
   std::string out;
   bool complete = false;
-  const int problem = read_up_to(path, limit, out, complete);
-  if (problem == EINVAL) {
-    struct stat status {};
-    if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
-      throw sdk::Error(CNSPEC_INVALID, "cannot read file '" + std::string(shown) + "': it is " +
-                                           kind_of_file(status.st_mode));
-    }
-  }
-  if (problem != 0) throw file_error(shown, problem);
+  struct stat status {};
+  const bool huge = ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
+                    static_cast<std::size_t>(status.st_size) > limit;
+  const int problem = huge ? 0 : read_up_to(path, limit, out, complete);
+  if (problem != 0) throw file_error(path, shown, problem);
   if (!complete) {
     throw sdk::Error(CNSPEC_INVALID, "cannot read file '" + std::string(shown) + "': it is larger than " +
                                          std::to_string(limit >> 20) + " MiB");

@@ -190,13 +190,13 @@ TEST(CoreYaml, ThatMeansHarm) {
     bomb += "]\n";
   }
   EXPECT_PRED2(has, yaml(bomb), "it holds more than 1000000 values");
-  EXPECT_PRED2(has, documents(std::string(100'000, '[')), "error: cannot parse the YAML document");
+  EXPECT_PRED2(has, documents(std::string(100'000, '[')), "it is nested deeper than 31 levels");
   EXPECT_PRED2(has, documents(std::string(100'000, '{')), "error: cannot parse the YAML document");
   EXPECT_PRED2(has, documents(std::string(50, '[') + std::string(50, ']')),
                "it is nested deeper than 31 levels");
   std::string dashes;
   for (int i = 0; i < 5000; ++i) dashes += "- ";
-  EXPECT_PRED2(has, documents(dashes), "error: cannot parse the YAML document");
+  EXPECT_PRED2(has, documents(dashes), "it is nested deeper than 31 levels");
   EXPECT_PRED2(has, documents("&a [*a]"), "error: cannot parse the YAML document");
   EXPECT_PRED2(has, yaml(std::string((4 << 20) + 1, '#')), "it is larger than 4 MiB");
 }

@@ -481,6 +481,32 @@ TEST(OsImage, NamesAndIds) {
             R"(["//platformid.api.mondoo.app/machineid/ee1a5d4b8f0d4b1ea2d1b0b7c9e5f2a3"])");
 }
 
+TEST(OsImage, SystemResource) {
+  const TempDir root;
+  root.write("etc/os-release", "ID=debian\n");
+  root.write("etc/hostname", "web1\n");
+  const auto connection = image(root.path());
+  Rows rows = fetch(*connection, {.type = "os"});
+  EXPECT_EQ(field(rows, "name"), "web1");
+  EXPECT_EQ(field(rows, "uptime"), "null");
+  EXPECT_EQ(field(rows, "machineid"), "null");
+  EXPECT_EQ(field(rows, "hypervisor"), "null");
+  EXPECT_EQ(field(rows, "rebootpending"), "false");
+  root.write("etc/machine-info", "CHASSIS=vm\nPRETTY_HOSTNAME=\"The first web server\"\n");
+  root.write("var/run/reboot-required", "");
+  root.write("proc/uptime", "104949.27 208000.00\n");
+  root.write("sys/class/dmi/id/product_name", "VirtualBox\n");
+  rows = fetch(*connection, {.type = "os"});
+  EXPECT_EQ(field(rows, "name"), "The first web server");
+  EXPECT_EQ(field(rows, "uptime"), "104949s");
+  EXPECT_EQ(field(rows, "hypervisor"), "VirtualBox");
+  EXPECT_EQ(field(rows, "rebootpending"), "true");
+
+  root.write("etc/os-release", "ID=alpine\nPRETTY_NAME=Alpine\n");
+  EXPECT_EQ(field(fetch(*image(root.path()), {.type = "os", .fields = {"rebootpending"}}), "rebootpending"),
+            "error: whether Alpine waits for a restart is not known: only the Debian family tells");
+}
+
 TEST(OsImage, ProcessorOfItsPrograms) {
   const auto with_program = [](std::string head) {
     head.resize(64);
@@ -1036,6 +1062,11 @@ TEST_F(RpmPackages, OtherFiles) {
                 .find("rpm database '/usr/lib/sysimage/rpm/rpmdb.sqlite' is damaged: file is not a database"),
             std::string::npos)
       << error_of(packages());
+  std::filesystem::remove_all(database());
+  ASSERT_EQ(::mkfifo((database() + "/rpmdb.sqlite").c_str(), 0600), 0);
+  EXPECT_NE(
+      error_of(packages()).find("cannot read file '/usr/lib/sysimage/rpm/rpmdb.sqlite': it is a named pipe"),
+      std::string::npos);
   std::filesystem::remove_all(database());
   root_.write("var/lib/rpm/Packages", "x");
   EXPECT_NE(error_of(packages()).find("rpm database '/var/lib/rpm/Packages' is a Berkeley DB"),
