@@ -65,7 +65,7 @@ class Replay : public sdk::Connection {
     }
     out.emplace_back("family", Value(asset_.texts("family")));
     const auto put_map = [&](const char* field, const std::map<std::string, std::string>& entries) {
-      out.emplace_back(field, Value(Value::Map(entries.begin(), entries.end())));
+      out.emplace_back(field, entries.empty() ? Value() : Value(Value::Map(entries.begin(), entries.end())));
     };
     put_map("labels", asset_.map("labels"));
     put_map("annotations", asset_.map("annotations"));
