@@ -59,7 +59,7 @@ class Gatherer {
   }
 
   runtime::Task<void> machine() {
-    auto row = co_await runtime_.identify({.connector = "local", .args = {}, .flags = {}, .secrets = {}});
+    auto row = co_await runtime_.identify_local();
     if (!row) co_return fail(row.error());
     Machine m;
     m.name = row->text("platform");
