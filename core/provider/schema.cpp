@@ -133,14 +133,20 @@ const char* type_name(std::uint32_t tag) {
 
 std::string spelled_type(const Value& value) {
   if (const Ref* ref = value.ref()) return "reference to \"" + printable(ref->type) + '"';
-  const Value* inner = nullptr;
+  // What all of them have in common, if anything.
+  std::string common;
+  const auto meet = [&](const Value& inner) {
+    const std::string spelled = spelled_type(inner);
+    if (common.empty()) common = spelled;
+    if (common != spelled) common = "any";
+  };
   if (const auto* items = std::get_if<Value::Array>(&value.data)) {
-    if (!items->empty()) inner = &items->front();
-    return "[]" + (inner ? spelled_type(*inner) : "any");
+    std::ranges::for_each(*items, meet);
+    return "[]" + (common.empty() ? "any" : common);
   }
   if (const auto* entries = std::get_if<Value::Map>(&value.data)) {
-    if (!entries->empty()) inner = &entries->front().second;
-    return "map[string]" + (inner ? spelled_type(*inner) : "any");
+    for (const auto& [key, inner] : *entries) meet(inner);
+    return "map[string]" + (common.empty() ? "any" : common);
   }
   return type_name(value.type);
 }

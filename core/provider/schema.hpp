@@ -33,7 +33,7 @@ const manifest::Resource& asset_resource();
 
 const char* type_name(std::uint32_t tag);
 
-// The type of a value as a manifest would spell it, as far as its outermost level goes.
+// The type of a value as a manifest would spell it.
 std::string spelled_type(const Value& value);
 
 }  // namespace cnspec::provider
