@@ -104,28 +104,35 @@ std::string quoted(std::string_view s) {
   return '"' + std::string(s) + '"';
 }
 
+struct Quoted {
+  explicit Quoted(std::string_view s) : text(s) {}
+  friend std::string operator+(std::string front, const Quoted& q) {
+    return std::move(front) + quoted(q.text);
+  }
+  std::string_view text;
+};
+
 class Checker {
  public:
   explicit Checker(const Manifest& manifest) : m_(manifest) {}
 
   std::optional<Problem> run() {
-    expect(is_id(m_.id), line("id"),
-           "id must look like example.com/providers/coffee, found " + quoted(m_.id));
+    expect(is_id(m_.id), line("id"), "id must look like example.com/providers/coffee, found ", Quoted(m_.id));
     expect(is_name(m_.name, "-"), line("name"),
-           "name must be letters, digits and dashes and begin with a lower-case letter, found " +
-               quoted(m_.name));
-    expect(is_version(m_.version), line("version"),
-           "version must look like 1.2.3, found " + quoted(m_.version));
+           "name must be letters, digits and dashes and begin with a lower-case letter, found ",
+           Quoted(m_.name));
+    expect(is_version(m_.version), line("version"), "version must look like 1.2.3, found ",
+           Quoted(m_.version));
     expect(is_one_line(m_.summary), line("summary"), "summary must be one line of text");
     for (const std::string& host : m_.capabilities.network) {
       expect(is_host_pattern(host), line("capabilities"),
-             "network must list hosts such as example.com, *.example.com or *, found " + quoted(host));
+             "network must list hosts such as example.com, *.example.com or *, found ", Quoted(host));
     }
-    std::set<std::string> names;
+    std::set<std::string_view> names;
     for (const Connector& c : m_.connectors) connector(c, names);
-    std::set<std::string> resources;
+    std::set<std::string_view> resources;
     for (const Resource& r : m_.resources) {
-      expect(resources.insert(r.name).second, r.line, "resource " + quoted(r.name) + " is declared twice");
+      expect(resources.insert(r.name).second, r.line, "resource ", Quoted(r.name), " is declared twice");
       resource(r);
     }
     return problem_;
@@ -137,76 +144,78 @@ class Checker {
     return it == m_.lines.end() ? 0 : it->second;
   }
 
-  void expect(bool holds, int line, std::string message) {
-    if (!holds && !problem_) problem_ = Problem{line, std::move(message)};
+  // The message is put together only when it is needed.
+  template <class... Parts>
+  void expect(bool holds, int line, const Parts&... message) {
+    if (!holds && !problem_) problem_ = Problem{line, (std::string() + ... + message)};
   }
 
-  void connector(const Connector& c, std::set<std::string>& names) {
+  void connector(const Connector& c, std::set<std::string_view>& names) {
     const std::string who = "connector " + quoted(c.name);
-    expect(is_name(c.name, "-"), c.line, who + ": a name is letters, digits and dashes");
-    expect(names.insert(c.name).second, c.line, who + " is declared twice");
-    expect(is_one_line(c.summary) && is_one_line(c.usage), c.line,
-           who + ": summary and usage must be one line of text");
+    expect(is_name(c.name, "-"), c.line, who, ": a name is letters, digits and dashes");
+    expect(names.insert(c.name).second, c.line, who, " is declared twice");
+    expect(is_one_line(c.summary) && is_one_line(c.usage), c.line, who,
+           ": summary and usage must be one line of text");
     for (const std::string& alias : c.aliases) {
-      expect(is_name(alias, "-"), c.line, who + ": alias " + quoted(alias) + " is no name");
-      expect(names.insert(alias).second, c.line, who + ": alias " + quoted(alias) + " is taken");
+      expect(is_name(alias, "-"), c.line, who, ": alias ", Quoted(alias), " is no name");
+      expect(names.insert(alias).second, c.line, who, ": alias ", Quoted(alias), " is taken");
     }
-    expect(c.min_args >= 0 && c.min_args <= c.max_args && c.max_args <= 64, c.line,
-           who + ": args must have 0 <= min <= max <= 64");
-    std::set<std::string> flags;
+    expect(c.min_args >= 0 && c.min_args <= c.max_args && c.max_args <= 64, c.line, who,
+           ": args must have 0 <= min <= max <= 64");
+    std::set<std::string_view> flags;
     for (const Flag& f : c.flags) {
       flag(c, f, who + ", flag " + quoted(f.name));
       expect(flags.insert(f.name).second && (f.short_name.empty() || flags.insert(f.short_name).second),
-             f.line, who + ", flag " + quoted(f.name) + ": the name or its short form is taken");
+             f.line, who, ", flag ", Quoted(f.name), ": the name or its short form is taken");
     }
   }
 
   void flag(const Connector& c, const Flag& f, const std::string& who) {
     constexpr std::array kTypes = {"bool", "int", "string", "list", "map"};
-    expect(is_name(f.name, "-") && f.name.size() > 1, f.line,
-           who + ": a name is two or more letters, digits, dashes");
+    expect(is_name(f.name, "-") && f.name.size() > 1, f.line, who,
+           ": a name is two or more letters, digits, dashes");
     expect(f.short_name.empty() ||
                (f.short_name.size() == 1 && (lower(f.short_name[0]) || upper(f.short_name[0]))),
-           f.line, who + ": short must be one letter, found " + quoted(f.short_name));
-    expect(std::find(kTypes.begin(), kTypes.end(), f.type) != kTypes.end(), f.line,
-           who + ": type must be bool, int, string, list or map, found " + quoted(f.type));
-    expect(!f.secret || f.type == "string", f.line, who + ": a secret has the type string");
-    expect(!f.secret || f.default_value.empty(), f.line, who + ": a secret has no default");
-    expect(is_default(f.type, f.default_value), f.line,
-           who + ": default " + quoted(f.default_value) + " is no " + f.type);
-    expect(is_one_line(f.summary), f.line, who + ": summary must be one line of text");
+           f.line, who, ": short must be one letter, found ", Quoted(f.short_name));
+    expect(std::find(kTypes.begin(), kTypes.end(), f.type) != kTypes.end(), f.line, who,
+           ": type must be bool, int, string, list or map, found ", Quoted(f.type));
+    expect(!f.secret || f.type == "string", f.line, who, ": a secret has the type string");
+    expect(!f.secret || f.default_value.empty(), f.line, who, ": a secret has no default");
+    expect(is_default(f.type, f.default_value), f.line, who, ": default ", Quoted(f.default_value), " is no ",
+           f.type);
+    expect(is_one_line(f.summary), f.line, who, ": summary must be one line of text");
     if (f.asks_for.empty()) return;
-    expect(f.type == "bool", f.line, who + ": asks_for goes with the type bool");
+    expect(f.type == "bool", f.line, who, ": asks_for goes with the type bool");
     expect(std::any_of(c.flags.begin(), c.flags.end(),
                        [&](const Flag& other) { return other.secret && other.name == f.asks_for; }),
-           f.line, who + ": asks_for names no secret flag of the connector: " + quoted(f.asks_for));
+           f.line, who, ": asks_for names no secret flag of the connector: ", Quoted(f.asks_for));
   }
 
   void resource(const Resource& r) {
     const std::string who = "resource " + quoted(r.name);
-    expect(is_resource_name(r.name), r.line,
-           who + ": a name is dotted words of letters, digits and underscores");
+    expect(is_resource_name(r.name), r.line, who,
+           ": a name is dotted words of letters, digits and underscores");
     if (!r.list.empty()) {
-      expect(m_.resource(r.list) != nullptr, r.line, who + ": list names no resource: " + quoted(r.list));
-      expect(r.fields.empty(), r.line,
-             who + ": a list resource has the fields of its rows, and none of its own");
+      expect(m_.resource(r.list) != nullptr, r.line, who, ": list names no resource: ", Quoted(r.list));
+      expect(r.fields.empty(), r.line, who,
+             ": a list resource has the fields of its rows, and none of its own");
     }
     fields(r.args, who + ", argument ");
     fields(r.fields, who + ", field ");
     for (const std::string& name : r.defaults) {
       expect(std::any_of(r.fields.begin(), r.fields.end(), [&](const Field& f) { return f.name == name; }),
-             r.line, who + ": defaults names no field: " + quoted(name));
+             r.line, who, ": defaults names no field: ", Quoted(name));
     }
   }
 
   void fields(const std::vector<Field>& fields, const std::string& who) {
-    std::set<std::string> names;
+    std::set<std::string_view> names;
     for (const Field& f : fields) {
-      expect(is_name(f.name, "_"), f.line,
-             who + quoted(f.name) + ": a name is letters, digits and underscores");
-      expect(names.insert(f.name).second, f.line, who + quoted(f.name) + " is declared twice");
-      expect(is_type(f.type, m_), f.line,
-             who + quoted(f.name) + ": type " + quoted(f.type) + " is neither a basic type nor a resource");
+      expect(is_name(f.name, "_"), f.line, who, Quoted(f.name),
+             ": a name is letters, digits and underscores");
+      expect(names.insert(f.name).second, f.line, who, Quoted(f.name), " is declared twice");
+      expect(is_type(f.type, m_), f.line, who, Quoted(f.name), ": type ", Quoted(f.type),
+             " is neither a basic type nor a resource");
     }
   }
 
