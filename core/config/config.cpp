@@ -29,7 +29,11 @@ constexpr TextKey kTextKeys[] = {
     {"parent_mrn", &Config::scope_mrn},    {"api_endpoint", &Config::api_endpoint},
     {"api_proxy", &Config::api_proxy},     {"ca_file", &Config::ca_file},
     {"updates_url", &Config::updates_url}, {"name", &Config::name},
-    {"log.format", &Config::log_format},
+    {"log.format", &Config::log_format},   {"private_key_file", &Config::private_key_file},
+    {"auth.method", &Config::auth_method}, {"type", &Config::type},
+    {"audience", &Config::audience},       {"issuerUri", &Config::issuer_uri},
+    {"jwtToken", &Config::jwt_token},      {"universeDomain", &Config::universe_domain},
+    {"subjectTokenType", &Config::subject_token_type},
 };
 
 tl::unexpected<Error> unusable(const std::string& what) {

@@ -27,7 +27,8 @@ struct Config {
   Source source;
   std::string agent_mrn;    // the managed client
   std::string mrn;          // the service account
-  std::string private_key;  // secret
+  std::string private_key;       // secret
+  std::string private_key_file;  // holds the private key when private_key is empty
   std::string certificate;
   std::string scope_mrn;                        // of scope_mrn, space_mrn, parent_mrn the first that is set
   std::string api_endpoint = kDefaultEndpoint;  // with a scheme, without a slash at its end
@@ -37,6 +38,12 @@ struct Config {
   std::string name;
   std::string log_format;
   std::map<std::string, std::string> annotations;
+
+  // How credentials are come by when they are not in the file: auth.method is "ssh" or "wif"; type "external_account"
+  // means wif, with the keys that its documents have.
+  std::string auth_method;
+  std::string type, audience, issuer_uri, universe_domain, subject_token_type;
+  std::string jwt_token;  // secret
 
   bool has_credentials() const { return !mrn.empty() || !private_key.empty() || !certificate.empty(); }
 };

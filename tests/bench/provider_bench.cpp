@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string>
 
+#include "many_providers.hpp"
 #include "provider/discovery.hpp"
 #include "provider/elf.hpp"
 #include "provider/provider.hpp"
@@ -18,21 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace cnspec::provider;
+using cnspec::test::fill_with_providers;
 using cnspec::test::TempDir;
-
-// `count` providers of their own ids, the files of bench0000.so with another number written over it.
-void fill(const TempDir& folder, int count) {
-  const std::string original = cnspec::test::read_file(BENCH_PROVIDER);
-  for (int i = 0; i < count; ++i) {
-    char number[16];
-    std::snprintf(number, sizeof number, "%04d", i);
-    std::string bytes = original;
-    for (auto at = bytes.find("bench0000"); at != std::string::npos; at = bytes.find("bench0000", at + 9)) {
-      bytes.replace(at + 5, 4, number);
-    }
-    folder.write(std::string("bench") + number + ".so", bytes, 0644);
-  }
-}
 
 Inventory find_all(const TempDir& folder) {
   SearchOptions options;
@@ -47,7 +35,7 @@ constexpr int kFiles = 200;
 
 void dlopen_and_call(benchmark::State& state) {
   const TempDir folder;
-  fill(folder, kFiles);
+  fill_with_providers(folder, kFiles);
   const Inventory inventory = find_all(folder);
   for (std::size_t next = 0; auto _ : state) {
     void* library = ::dlopen(inventory.active[next++].path.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -59,7 +47,7 @@ BENCHMARK(dlopen_and_call)->Iterations(kFiles)->Unit(benchmark::kMicrosecond);
 
 void load(benchmark::State& state) {
   const TempDir folder;
-  fill(folder, kFiles);
+  fill_with_providers(folder, kFiles);
   const Inventory inventory = find_all(folder);
   for (std::size_t next = 0; auto _ : state) {
     auto provider = load_in_process(inventory.active[next++], {}, {});
@@ -71,7 +59,7 @@ BENCHMARK(load)->Iterations(kFiles)->Unit(benchmark::kMicrosecond);
 // Rows of as many fields as the argument says; the time is that of one field.
 void fetch_string_field(benchmark::State& state) {
   const TempDir folder;
-  fill(folder, 1);
+  fill_with_providers(folder, 1);
   const Inventory inventory = find_all(folder);
   auto provider = load_in_process(inventory.active.at(0), {}, {});
   if (!provider) return state.SkipWithError(provider.error().message().c_str());
@@ -111,7 +99,7 @@ BENCHMARK(read_one_manifest)->Unit(benchmark::kMicrosecond);
 
 void discover_providers(benchmark::State& state) {
   const TempDir folder;
-  fill(folder, static_cast<int>(state.range(0)));
+  fill_with_providers(folder, static_cast<int>(state.range(0)));
   for (auto _ : state) {
     const Inventory inventory = find_all(folder);
     if (inventory.active.size() != static_cast<std::size_t>(state.range(0)))
