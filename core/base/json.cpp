@@ -2,7 +2,6 @@
 
 #include <rapidjson/error/en.h>
 #include <rapidjson/prettywriter.h>
-#include <rapidjson/reader.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
@@ -12,19 +11,27 @@ namespace {
 constexpr int kMaxDepth = 64;
 
 // Depth is checked before the document is built: RapidJSON's destructor and writers recurse.
-struct DepthCheck : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, DepthCheck> {
+// Where the text goes too deep; npos: nowhere.
+std::size_t too_deep_at(std::string_view text) {
   int depth = 0;
-  bool StartObject() { return ++depth <= kMaxDepth; }
-  bool EndObject(rapidjson::SizeType) {
-    --depth;
-    return true;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > kMaxDepth) return i;
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
   }
-  bool StartArray() { return ++depth <= kMaxDepth; }
-  bool EndArray(rapidjson::SizeType) {
-    --depth;
-    return true;
-  }
-};
+  return text.npos;
+}
 
 constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
 
@@ -37,18 +44,18 @@ std::string write_with(const Value& value, rapidjson::StringBuffer& buffer, Writ
 }  // namespace
 
 Result<Document> parse(std::string_view text) {
-  rapidjson::MemoryStream check_stream(text.data(), text.size());
-  rapidjson::Reader reader;
-  DepthCheck check;
-  const auto outcome = reader.Parse<kFlags>(check_stream, check);
-  if (outcome.IsError()) {
-    const std::string why = outcome.Code() == rapidjson::kParseErrorTermination
-                                ? "nested deeper than " + std::to_string(kMaxDepth) + " levels"
-                                : rapidjson::GetParseError_En(outcome.Code());
-    return fail("invalid JSON at byte " + std::to_string(outcome.Offset()) + ": " + why, ErrorKind::kInvalid);
+  if (const auto at = too_deep_at(text); at != text.npos) {
+    return fail("invalid JSON at byte " + std::to_string(at) + ": nested deeper than " +
+                    std::to_string(kMaxDepth) + " levels",
+                ErrorKind::kInvalid);
   }
   Document document;
   document.Parse<kFlags>(text.data(), text.size());
+  if (document.HasParseError()) {
+    return fail("invalid JSON at byte " + std::to_string(document.GetErrorOffset()) + ": " +
+                    rapidjson::GetParseError_En(document.GetParseError()),
+                ErrorKind::kInvalid);
+  }
   return document;
 }
 
