@@ -18,14 +18,14 @@ Result<const Network*> load_network() {
   const fs::path path = library_folder() / "cnspec-network.so";
   std::error_code ec;
   // Never unloaded: libcurl and OpenSSL leave handlers behind that run at exit.
-  auto* library = new boost::dll::shared_library(
-      path, ec, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
-  if (ec || !library->has("cnspec_network")) {
+  static auto& library = *new boost::dll::shared_library;
+  library.load(path, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local, ec);
+  if (ec || !library.has("cnspec_network")) {
     return fail(Error("the network module cannot be loaded: " + path.string() + ": " +
                       (ec ? ec.message() : "it is of another version"))
                     .hint("install cnspec again; its bin and lib folders belong together"));
   }
-  loaded = library->get<const Network*()>("cnspec_network")();
+  loaded = library.get<const Network*()>("cnspec_network")();
   return loaded;
 }
 
