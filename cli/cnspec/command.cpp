@@ -1,7 +1,9 @@
 #include "command.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -34,6 +36,31 @@ void print_marked(std::FILE* to, const char* color, const char* marker, const st
   const bool colored = use_color(fileno(to));
   std::fprintf(to, "%s%s%s %s\n", colored ? color : "", marker, colored ? "\033[0m" : "",
                printable(line).c_str());
+}
+
+// "cnspec providers list"
+std::string full_name(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return parent ? full_name(*parent) + " " + command.get_name() : command.get_name();
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> out;
+  for (const CLI::App* command :
+       app.get_subcommands([](const CLI::App* c) { return !c->get_group().empty(); }))
+    out.push_back(command->get_name());
+  return out;
+}
+
+// Those of the command and of the ones around it.
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> out;
+  for (const CLI::App* app = &command; app; app = app->get_parent()) {
+    for (const CLI::Option* option : app->get_options()) {
+      for (const auto& name : option->get_lnames()) out.push_back("--" + name);
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -81,14 +108,51 @@ void add_output(CLI::App& app, std::string& output, std::vector<std::string> for
       ->capture_default_str();
 }
 
+Error unexpected_words(const CLI::App& command, const std::vector<std::string>& words) {
+  const std::string see = "see: " + full_name(command) + " --help";
+  const auto option = std::find_if(words.begin(), words.end(),
+                                   [](const std::string& word) { return word.size() > 1 && word[0] == '-'; });
+  if (option != words.end()) {
+    const std::string name = option->substr(0, option->find('='));
+    std::string what =
+        "there is no option " + quoted_if_needed(name.starts_with("--") ? name : name.substr(0, 2));
+    if (const std::string like = closest(name, option_names(command)); like == name) {
+      what = "the option " + name + " belongs after " + command.get_name();
+    } else if (!like.empty()) {
+      what += "; did you mean " + like + "?";
+    }
+    return Error(what, ErrorKind::kUsage).hint(see);
+  }
+  const auto commands = command_names(command);
+  if (!commands.empty()) {
+    if (words.empty()) {
+      return Error(command.get_parent() ? full_name(command) + " needs a command" : "there is no command",
+                   ErrorKind::kUsage)
+          .hint("the commands are: " + join(commands, ", "));
+    }
+    const std::string like = closest(words.front(), commands);
+    return Error("there is no command " + quoted_if_needed(words.front()) +
+                     (like.empty() ? "" : "; did you mean " + like + "?"),
+                 ErrorKind::kUsage)
+        .hint("the commands are: " + join(commands, ", "));
+  }
+  const bool some = !command.get_options([](const CLI::Option* o) { return o->get_positional(); }).empty();
+  return Error(full_name(command) + (some ? " got more arguments than it takes" : " takes no arguments"),
+               ErrorKind::kUsage)
+      .hint(see);
+}
+
 int exit_for(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) return app.exit(error);  // help
   const CLI::App* named = &app;
   while (!named->get_subcommands().empty()) named = named->get_subcommands().front();
-  std::string path;
-  for (const CLI::App* a = named; a; a = a->get_parent())
-    path = a->get_name() + (path.empty() ? "" : " ") + path;
-  print_error(Error(error.what(), ErrorKind::kUsage).hint("see: " + path + " --help"));
+  const auto words = app.remaining(true);
+  const bool no_command = named->get_require_subcommand_min() > 0 && named->get_subcommands().empty();
+  if (no_command || error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+    print_error(unexpected_words(*named, words));
+  } else {
+    print_error(Error(error.what(), ErrorKind::kUsage).hint("see: " + full_name(*named) + " --help"));
+  }
   return kUsage;
 }
 
@@ -108,6 +172,13 @@ std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::mil
   const std::string& format = (*runtime)->config().log_format;
   if (format == "json") log::configure(wanted_level(globals), true);
   return std::move(*runtime);
+}
+
+void guard_standard_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+      ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+  }
 }
 
 void print_error(const Error& error) {

@@ -33,10 +33,18 @@ struct Exit {
   int code;
 };
 
+// Before anything is opened: a file or a connection that took the number of a closed standard stream would
+// be sent what is printed. Writing to a closed standard output remains an error.
+void guard_standard_streams();
+
 void add_globals(CLI::App& app, Globals& globals);
 
 // The exit code of a command line that could not be parsed, or that asked for help; prints either.
 int exit_for(const CLI::App& app, const CLI::ParseError& error);
+
+// What is wrong with the words that the command has no use for; none are left when a command is missing. What
+// does not look like an option is not repeated, since it may be a mistyped one's secret.
+Error unexpected_words(const CLI::App& command, const std::vector<std::string>& words);
 
 // Each adds its subcommand; the callback does the work and throws Exit.
 void add_login(CLI::App& app, Globals& globals);

@@ -14,15 +14,16 @@ constexpr char kBash[] = R"sh(_cnspec() {
 complete -o default -F _cnspec cnspec
 )sh";
 
+// clang-format off: it takes this for code.
 constexpr char kZsh[] = R"sh(#compdef cnspec
 _cnspec() {
   local -a candidates
-  candidates=(${(f)" $(cnspec __complete-- "${(@)words[2,CURRENT]}" 2 > / dev / null) "})
-                        compadd -
-                        a candidates
+  candidates=(${(f)"$(cnspec __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)"})
+  if (( ${#candidates} )); then compadd -a candidates; else _files; fi
 }
 compdef _cnspec cnspec
 )sh";
+// clang-format on
 
 constexpr char kFish[] = R"sh(function __cnspec_complete
   set -l words (commandline -opc) (commandline -ct)

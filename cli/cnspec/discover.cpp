@@ -68,9 +68,7 @@ void run(Globals& globals, std::vector<std::string> words) {
                   .hint("installed are: " + join(known, ", ")));
   }
   if (const auto extras = app.remaining(true); !extras.empty()) {
-    exit_with(Error("the connector " + request->connector + " takes no " + quoted_if_needed(extras.front()),
-                    ErrorKind::kUsage)
-                  .hint("see: cnspec discover " + request->connector + " --help"));
+    exit_with(unexpected_words(*app.get_subcommands().front(), extras));
   }
   const auto asset = runtime->run(runtime->identify(std::move(*request)));
   if (!asset) {

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <charconv>
+#include <cstdio>
 #include <cstdlib>
 
 #include "base/file.hpp"
@@ -12,7 +14,7 @@ namespace cnspec::cli {
 namespace {
 
 struct Flags {
-  std::string token, token_file;
+  std::optional<std::string> token, token_file;
   std::vector<std::string> annotations;
   runtime::LoginRequest request;
 };
@@ -35,16 +37,16 @@ Result<std::string> read_standard_input() {
 Result<std::string> find_token(const Flags& flags) {
   std::string token;
   std::string source = "--token";
-  if (flags.token == "-") {
+  if (flags.token && *flags.token == "-") {
     auto text = read_standard_input();
     if (!text) return text;
     token = std::move(*text);
     source = "standard input";
-  } else if (!flags.token.empty()) {
-    token = flags.token;
-  } else if (!flags.token_file.empty()) {
-    source = flags.token_file;
-    auto text = read_small_file(flags.token_file, kMaxToken);
+  } else if (flags.token) {
+    token = *flags.token;
+  } else if (flags.token_file) {
+    source = "the file " + printable(*flags.token_file);
+    auto text = read_small_file(*flags.token_file, kMaxToken);
     if (!text)
       return fail(Error("the token file cannot be read: " + text.error().message(), ErrorKind::kUsage));
     token = std::move(*text);
@@ -86,7 +88,21 @@ void run(Globals& globals, Flags& flags) {
     runtime->exit(exit_code(agent.error()));
   }
   print_info("client " + *agent + " has logged in successfully");
+  if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
+    print_error(Error("client " + *agent + " has logged in, but standard output cannot be written"));
+    runtime->exit(kFailed);
+  }
   runtime->exit(kOk);
+}
+
+// A check of CLI11: empty when the text is good.
+std::function<std::string(const std::string&)> minutes_from(int least) {
+  return [least](const std::string& text) {
+    int value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size() && value >= least) return std::string();
+    return "expected minutes, from " + std::to_string(least) + " on, found " + quoted_if_needed(text);
+  };
 }
 
 }  // namespace
@@ -114,9 +130,9 @@ void add_login(CLI::App& app, Globals& globals) {
   command->add_option("--api-endpoint", flags->request.api_endpoint,
                       "The platform's address (default: the token's)");
   command->add_option("--updates-url", flags->request.updates_url, "Where newer versions are announced");
-  command->add_option("--timer", flags->request.timer, "Minutes between scans")->check(CLI::PositiveNumber);
+  command->add_option("--timer", flags->request.timer, "Minutes between scans")->check(minutes_from(1));
   command->add_option("--splay", flags->request.splay, "Minutes that a scan may be late by chance")
-      ->check(CLI::NonNegativeNumber);
+      ->check(minutes_from(0));
   command->callback([&globals, flags] { run(globals, *flags); });
 }
 

@@ -38,6 +38,9 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  cnspec::cli::guard_standard_streams();
+  // A file size limit, like a full disk, is an error of write as well.
+  std::signal(SIGXFSZ, SIG_IGN);
   // A reader that went away, as in "cnspec status | head", is an error of write, not the end of the process.
   std::signal(SIGPIPE, SIG_IGN);
   int code = cnspec::cli::kFailed;

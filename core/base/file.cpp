@@ -56,6 +56,36 @@ Result<void> make_folders(const std::filesystem::path& folder) {
   return {};
 }
 
+// Where a file of this name lies. A link that points at nothing yet names the file to be made.
+std::filesystem::path behind_links(const std::filesystem::path& named) {
+  std::error_code ec;
+  std::filesystem::path path = std::filesystem::absolute(named, ec);
+  if (const auto target = std::filesystem::canonical(path, ec); !ec) return target;
+  constexpr int kMaxLinks = 40;  // as many as Linux follows
+  for (int i = 0; i < kMaxLinks; ++i) {
+    const auto target = std::filesystem::read_symlink(path, ec);
+    if (ec) return path;
+    path = (path.parent_path() / target).lexically_normal();
+  }
+  return path;
+}
+
+Result<void> write_beside(const std::filesystem::path& path, std::string_view text, mode_t mode,
+                          bool then_rename) {
+  const auto folder = path.parent_path();
+  if (auto made = make_folders(folder); !made) return made;
+  const std::filesystem::path temporary = path.string() + "." + random_hex(6) + ".tmp";
+  Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (file.get() < 0) return failed(path, std::strerror(errno));
+  const bool written = ::fchmod(file.get(), mode) == 0 && write_all(file.get(), text) &&
+                       ::fsync(file.get()) == 0 && file.close() == 0 &&
+                       (!then_rename || ::rename(temporary.c_str(), path.c_str()) == 0);
+  const std::string why = written ? "" : std::strerror(errno);
+  if (!written || !then_rename) ::unlink(temporary.c_str());
+  if (!written) return failed(path, why);
+  return {};
+}
+
 }  // namespace
 
 Result<std::string> read_small_file(const std::filesystem::path& path, std::size_t max_size) {
@@ -83,27 +113,16 @@ Result<std::string> read_small_file(const std::filesystem::path& path, std::size
 }
 
 Result<void> write_file_atomically(const std::filesystem::path& named, std::string_view text, mode_t mode) {
-  std::error_code ec;
-  std::filesystem::path path = std::filesystem::absolute(named, ec);
-  if (const auto target = std::filesystem::canonical(path, ec); !ec) path = target;
-  const auto folder = path.parent_path();
-  if (auto made = make_folders(folder); !made) return made;
-
-  const std::filesystem::path temporary = path.string() + "." + random_hex(6) + ".tmp";
-  Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
-  if (file.get() < 0) return failed(path, std::strerror(errno));
-  const bool written = ::fchmod(file.get(), mode) == 0 && write_all(file.get(), text) &&
-                       ::fsync(file.get()) == 0 && file.close() == 0 &&
-                       ::rename(temporary.c_str(), path.c_str()) == 0;
-  if (!written) {
-    const std::string why = std::strerror(errno);
-    ::unlink(temporary.c_str());
-    return failed(path, why);
-  }
+  const auto path = behind_links(named);
+  if (auto written = write_beside(path, text, mode, true); !written) return written;
   // The rename has to survive a power cut as well; where a folder cannot be synced, nothing more can be done.
-  const Fd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Fd directory(::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.get() >= 0) ::fsync(directory.get());
   return {};
+}
+
+Result<void> check_room_for_file(const std::filesystem::path& named, std::size_t size) {
+  return write_beside(behind_links(named), std::string(size, '\n'), 0600, false);
 }
 
 }  // namespace cnspec

@@ -12,10 +12,18 @@ enum class Level { kTrace, kDebug, kInfo, kWarn, kError };
 // line.
 void configure(Level level, bool json);
 
-bool enabled(Level level);
+// Called before each line is written, by any thread: takes away what else stands on the terminal's line.
+void before_each_line(void (*clear)());
 
-// Any thread. `message` is one line.
-void write(Level level, std::string_view message);
+// From now on every line of whatever level is kept as well, for recorded(). From the main thread.
+void record();
+std::string recorded();
+
+bool enabled(Level level);  // also true for what is recorded
+bool is_json();
+
+// Any thread. `message` is one line; `hint`, how to mend it, is a field or a line of its own.
+void write(Level level, std::string_view message, std::string_view hint = {});
 
 inline void debug(std::string_view message) {
   write(Level::kDebug, message);

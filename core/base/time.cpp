@@ -30,9 +30,9 @@ std::tm utc(Clock::time_point when) {
 
 // Takes `count` digits off the front.
 bool take_number(std::string_view& text, std::size_t count, int& out) {
-  if (text.size() < count) return false;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + count, out);
-  if (error != std::errc() || end != text.data() + count || out < 0) return false;
+  const auto digits = text.substr(0, count);
+  if (digits.size() < count || digits.find_first_not_of("0123456789") != digits.npos) return false;
+  std::from_chars(digits.data(), digits.data() + count, out);
   text.remove_prefix(count);
   return true;
 }
@@ -83,10 +83,12 @@ std::optional<Clock::time_point> parse_rfc3339(std::string_view text) {
       !take_number(text, 2, parts.tm_sec)) {
     return std::nullopt;
   }
-  if (month < 1 || month > 12 || parts.tm_mday < 1 || parts.tm_mday > 31 || parts.tm_hour > 23 ||
-      parts.tm_min > 59 || parts.tm_sec > 60) {
-    return std::nullopt;
-  }
+  const std::chrono::year_month_day day{std::chrono::year(year),
+                                        std::chrono::month(static_cast<unsigned>(month)),
+                                        std::chrono::day(static_cast<unsigned>(parts.tm_mday))};
+  if (!day.ok() || parts.tm_hour > 23 || parts.tm_min > 59 || parts.tm_sec > 60) return std::nullopt;
+  // Differences between such times fit in nanoseconds; what lies outside was read off no clock.
+  if (year < 1970 || year > 2250) return std::nullopt;
   std::int64_t nanos = 0;
   if (take(text, ".")) {
     std::int64_t unit = 100'000'000;
@@ -103,7 +105,7 @@ std::optional<Clock::time_point> parse_rfc3339(std::string_view text) {
     const int sign = text.front() == '-' ? -1 : 1;
     int hours = 0, minutes = 0;
     if (!take(text, "+-") || !take_number(text, 2, hours) || !take(text, ":") ||
-        !take_number(text, 2, minutes)) {
+        !take_number(text, 2, minutes) || hours > 23 || minutes > 59) {
       return std::nullopt;
     }
     offset = sign * (hours * 3600 + minutes * 60);

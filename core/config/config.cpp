@@ -17,22 +17,35 @@ namespace fs = std::filesystem;
 
 constexpr char kSystemFile[] = "/etc/opt/mondoo/mondoo.yml";
 
+// More than a key, a certificate and some MRNs take.
+constexpr std::size_t kCredentialsSize = 16384;
+
 // The keys that are text, and where they go. The first that is set wins where two share a place.
 struct TextKey {
   const char* name;
   std::string Config::*member;
 };
 constexpr TextKey kTextKeys[] = {
-    {"agent_mrn", &Config::agent_mrn},     {"mrn", &Config::mrn},
-    {"private_key", &Config::private_key}, {"certificate", &Config::certificate},
-    {"scope_mrn", &Config::scope_mrn},     {"space_mrn", &Config::scope_mrn},
-    {"parent_mrn", &Config::scope_mrn},    {"api_endpoint", &Config::api_endpoint},
-    {"api_proxy", &Config::api_proxy},     {"ca_file", &Config::ca_file},
-    {"updates_url", &Config::updates_url}, {"name", &Config::name},
-    {"log.format", &Config::log_format},   {"private_key_file", &Config::private_key_file},
-    {"auth.method", &Config::auth_method}, {"type", &Config::type},
-    {"audience", &Config::audience},       {"issuerUri", &Config::issuer_uri},
-    {"jwtToken", &Config::jwt_token},      {"universeDomain", &Config::universe_domain},
+    {"agent_mrn", &Config::agent_mrn},
+    {"mrn", &Config::mrn},
+    {"private_key", &Config::private_key},
+    {"certificate", &Config::certificate},
+    {"scope_mrn", &Config::scope_mrn},
+    {"space_mrn", &Config::scope_mrn},
+    {"parent_mrn", &Config::scope_mrn},
+    {"api_endpoint", &Config::api_endpoint},
+    {"api_proxy", &Config::api_proxy},
+    {"ca_file", &Config::ca_file},
+    {"updates_url", &Config::updates_url},
+    {"name", &Config::name},
+    {"log.format", &Config::log_format},
+    {"private_key_file", &Config::private_key_file},
+    {"auth.method", &Config::auth_method},
+    {"type", &Config::type},
+    {"audience", &Config::audience},
+    {"issuerUri", &Config::issuer_uri},
+    {"jwtToken", &Config::jwt_token},
+    {"universeDomain", &Config::universe_domain},
     {"subjectTokenType", &Config::subject_token_type},
 };
 
@@ -156,6 +169,13 @@ Result<std::optional<std::string>> read_source(std::string_view flag, Source& so
   return text;
 }
 
+// A block keeps a key readable, but says nothing of how often a text ends its line or where it is indented.
+bool fits_a_block(const std::string& text) {
+  return text.find('\n') != text.npos && text.ends_with('\n') && !text.ends_with("\n\n") &&
+         text.front() != ' ' && text.front() != '\n' && printable(text).find("\\x") == std::string::npos &&
+         text.find('\t') == text.npos;
+}
+
 // yaml-cpp forgets which texts were quoted unless it is told again, and "true" must stay a text.
 void emit(YAML::Emitter& out, const YAML::Node& node) {
   switch (node.Type()) {
@@ -175,15 +195,42 @@ void emit(YAML::Emitter& out, const YAML::Node& node) {
       out << YAML::EndSeq;
       return;
     case YAML::NodeType::Scalar:
-      if (node.Scalar().find('\n') != std::string::npos)
+      if (fits_a_block(node.Scalar()))
         out << YAML::Literal;
-      else if (node.Tag() == "!")
+      else if (node.Tag() == "!" || node.Scalar().find('\n') != std::string::npos)
         out << YAML::DoubleQuoted;
       out << node.Scalar();
       return;
     default:
       out << YAML::Null;
   }
+}
+
+// Quoted, so that no reader takes a name like "on" or "1.10" for something else; but small numbers, which
+// every reader gives back as they were.
+YAML::Node value_node(const std::string& text) {
+  YAML::Node node(text);
+  const bool number = !text.empty() && text.size() < 10 && (text == "0" || text.front() != '0') &&
+                      text.find_first_not_of("0123456789") == text.npos;
+  if (!number) node.SetTag("!");
+  return node;
+}
+
+void change_key(YAML::Node& root, const Change& change) {
+  const auto dot = change.key.find('.');
+  const bool removed = !change.text && change.map.empty();
+  if (removed || dot != std::string::npos) root.remove(change.key);  // of a dotted key, its flat form
+  if (removed) return;
+  YAML::Node value(YAML::NodeType::Map);
+  if (change.text) value = value_node(*change.text);
+  for (const auto& [name, text] : change.map) value[name] = value_node(text);
+  if (dot == std::string::npos) {
+    root[change.key] = value;
+    return;
+  }
+  YAML::Node outer = root[change.key.substr(0, dot)];
+  if (!outer.IsMap()) outer = YAML::Node(YAML::NodeType::Map);
+  outer[change.key.substr(dot + 1)] = value;
 }
 
 }  // namespace
@@ -194,16 +241,10 @@ void normalise_endpoint(std::string& endpoint) {
 }
 
 Result<void> check_writable(const fs::path& path) {
-  // About what a configuration with a key and a certificate takes.
-  const std::string probe(16384, '\n');
-  const fs::path beside = path.string() + ".probe";
-  auto written = write_file_atomically(beside, probe, 0600);
-  if (!written) {
-    return fail(
-        Error::wrap("the configuration cannot be written to " + printable(path.string()), written.error()));
-  }
-  std::error_code ignored;
-  fs::remove(beside, ignored);
+  std::error_code ec;
+  const auto size = fs::file_size(path, ec);
+  auto room = check_room_for_file(path, kCredentialsSize + (ec ? 0 : size));
+  if (!room) return fail(Error::wrap("the configuration cannot be written", room.error()));
   return {};
 }
 
@@ -230,15 +271,7 @@ Result<void> save(const fs::path& path, const std::vector<Change>& changes) {
   auto root = parse(text ? *text : "", name);
   if (!root) return fail(root.error());
   if (!root->IsMap()) *root = YAML::Node(YAML::NodeType::Map);
-  for (const Change& change : changes) {
-    if (change.text) {
-      (*root)[change.key] = *change.text;
-    } else if (!change.map.empty()) {
-      (*root)[change.key] = change.map;
-    } else {
-      root->remove(change.key);
-    }
-  }
+  for (const Change& change : changes) change_key(*root, change);
   YAML::Emitter out;
   emit(out, *root);
   if (!out.good()) return fail(name + ": cannot be written as YAML: " + out.GetLastError());

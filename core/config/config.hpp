@@ -25,8 +25,8 @@ struct Source {
 // The settings in force: those of the source, over them the environment's MONDOO_<KEY>. Empty means unset.
 struct Config {
   Source source;
-  std::string agent_mrn;    // the managed client
-  std::string mrn;          // the service account
+  std::string agent_mrn;         // the managed client
+  std::string mrn;               // the service account
   std::string private_key;       // secret
   std::string private_key_file;  // holds the private key when private_key is empty
   std::string certificate;
@@ -39,8 +39,8 @@ struct Config {
   std::string log_format;
   std::map<std::string, std::string> annotations;
 
-  // How credentials are come by when they are not in the file: auth.method is "ssh" or "wif"; type "external_account"
-  // means wif, with the keys that its documents have.
+  // How credentials are come by when they are not in the file: auth.method is "ssh" or "wif"; type
+  // "external_account" means wif, with the keys that its documents have.
   std::string auth_method;
   std::string type, audience, issuer_uri, universe_domain, subject_token_type;
   std::string jwt_token;  // secret
@@ -62,7 +62,7 @@ Result<void> check_writable(const std::filesystem::path& path);
 
 // A setting to write: text, a mapping of texts, or (nothing) one to remove.
 struct Change {
-  std::string key;
+  std::string key;  // "scan_interval.timer" is timer below scan_interval
   std::optional<std::string> text;
   std::map<std::string, std::string> map = {};
 };

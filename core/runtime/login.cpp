@@ -17,6 +17,9 @@ using upstream::AgentInfo;
 using upstream::Registration;
 using upstream::Upstream;
 
+constexpr char kNotWritten[] = "the configuration could not be written";
+constexpr std::chrono::seconds kTimeToTakeBack{5};
+
 class Login {
  public:
   Login(Runtime& runtime, const LoginRequest& request, const LoginObserver& observer)
@@ -76,20 +79,30 @@ class Login {
     Upstream platform(**transport, endpoint);
     auto proved = co_await platform.ping(**account, runtime_.deadline());
     if (!proved) {
-      co_return fail(
-          Error::wrap("the platform registered this client, but its new credentials did not work; "
-                      "nothing was written",
-                      proved.error()));
+      co_return co_await take_back(
+          platform, **account, registered->agent_mrn,
+          "the platform registered this client, but its new credentials did not work; "
+          "nothing was written",
+          proved.error());
     }
 
     const std::string scope = credential.scope_mrn.empty() ? claims->space : credential.scope_mrn;
     const std::vector<config::Change> changes = changes_for(*registered, scope, endpoint);
     if (auto kept = keep(changes); !kept) {
-      co_await platform.unregister_agent(**account, registered->agent_mrn, runtime_.deadline());
-      co_return fail(Error::wrap(
-          "the configuration could not be written, and the registration was taken back", kept.error()));
+      co_return co_await take_back(platform, **account, registered->agent_mrn, kNotWritten, kept.error());
     }
     co_return registered->agent_mrn;
+  }
+
+  // Ends a login whose registration nobody could use.
+  static Task<std::string> take_back(Upstream& platform, auth::Authenticator& account, std::string agent_mrn,
+                                     std::string what, Error why) {
+    // The command's deadline may be what made it fail.
+    const auto deadline = std::chrono::steady_clock::now() + kTimeToTakeBack;
+    auto gone = co_await platform.unregister_agent(account, agent_mrn, deadline);
+    what += gone ? ", and the registration was taken back"
+                 : ", but the platform still knows " + agent_mrn + " (" + gone.error().message() + ")";
+    co_return fail(Error::wrap(what, why));
   }
 
   // A credentials file without a client: the key registers one.
@@ -104,7 +117,12 @@ class Login {
     std::vector<config::Change> changes = what_the_user_set();
     set(changes, "agent_mrn", registered->agent_mrn);
     if (!request_.api_endpoint.empty()) set(changes, "api_endpoint", endpoint);
-    if (auto kept = keep(changes); !kept) co_return fail(kept.error());
+    if (auto kept = keep(changes); !kept) {
+      auto transport = runtime_.transport();
+      if (!transport) co_return fail(transport.error());
+      Upstream platform(**transport, endpoint);
+      co_return co_await take_back(platform, **account, registered->agent_mrn, kNotWritten, kept.error());
+    }
     co_return registered->agent_mrn;
   }
 
@@ -114,10 +132,13 @@ class Login {
     if (!account) co_return fail(account.error());
     auto transport = runtime_.transport();
     if (!transport) co_return fail(transport.error());
-    Upstream platform(**transport, config_.api_endpoint);
+    std::string endpoint = request_.api_endpoint.empty() ? config_.api_endpoint : request_.api_endpoint;
+    config::normalise_endpoint(endpoint);
+    Upstream platform(**transport, endpoint);
     auto proved = co_await platform.ping(**account, runtime_.deadline());
     if (!proved) co_return fail(Error::wrap("the client is registered, but not accepted", proved.error()));
-    const std::vector<config::Change> changes = what_the_user_set();
+    std::vector<config::Change> changes = what_the_user_set();
+    if (!request_.api_endpoint.empty()) set(changes, "api_endpoint", endpoint);
     if (!changes.empty()) {
       if (auto kept = keep(changes); !kept) co_return fail(kept.error());
     }
@@ -207,10 +228,8 @@ class Login {
       set(changes, "ca_file", std::filesystem::absolute(runtime_.options().ca_file).string());
     }
     if (!request_.annotations.empty()) changes.push_back({"annotations", std::nullopt, request_.annotations});
-    std::map<std::string, std::string> interval;
-    if (request_.timer) interval["timer"] = std::to_string(*request_.timer);
-    if (request_.splay) interval["splay"] = std::to_string(*request_.splay);
-    if (!interval.empty()) changes.push_back({"scan_interval", std::nullopt, interval});
+    if (request_.timer) set(changes, "scan_interval.timer", std::to_string(*request_.timer));
+    if (request_.splay) set(changes, "scan_interval.splay", std::to_string(*request_.splay));
     return changes;
   }
 

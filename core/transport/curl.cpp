@@ -20,19 +20,29 @@ constexpr std::size_t kMaxHeaders = 256;
 
 // What may be printed of a URL: neither user and password nor the query, which may carry a token.
 std::string shown(std::string_view url) {
-  url = url.substr(0, url.find_first_of("?#"));
   const auto scheme = url.find("://");
-  if (scheme == std::string_view::npos) return printable(url);
-  const auto authority = url.substr(scheme + 3, url.find('/', scheme + 3) - scheme - 3);
-  const auto at = authority.rfind('@');
-  if (at == std::string_view::npos) return printable(url);
-  return printable(std::string(url.substr(0, scheme + 3)) + std::string(url.substr(scheme + 3 + at + 1)));
+  const auto begin = scheme == std::string_view::npos ? 0 : scheme + 3;
+  const auto authority = url.substr(begin, url.find_first_of("/?#", begin) - begin);
+  // A password may hold, wrongly, what ends the authority; then no port stands after the colon.
+  const auto colon = authority.rfind(':');
+  const bool torn = colon != std::string_view::npos && !authority.starts_with('[') &&
+                    authority.find_first_not_of("0123456789", colon + 1) != std::string_view::npos;
+  const auto at = url.substr(0, torn ? url.npos : begin + authority.size()).rfind('@');
+  if (at == std::string_view::npos || at < begin) return printable(url.substr(0, url.find_first_of("?#")));
+  const auto rest = url.substr(at + 1);
+  return printable(std::string(url.substr(0, begin)) + std::string(rest.substr(0, rest.find_first_of("?#"))));
 }
 
 std::string host_of(std::string_view shown_url) {
   const auto scheme = shown_url.find("://");
   const auto rest = scheme == std::string_view::npos ? shown_url : shown_url.substr(scheme + 3);
   return std::string(rest.substr(0, rest.find('/')));
+}
+
+bool is_method(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '-' || c == '_';
+  });
 }
 
 bool is_header_text(std::string_view text) {
@@ -138,13 +148,17 @@ class CurlEngine final : public Engine {
     if (r.no_proxy) set(CURLOPT_NOPROXY, "*");
     trust(easy, r.insecure);
 
+    if (!is_method(r.method)) {
+      return fail("the method " + quoted_if_needed(r.method.substr(0, 80)) + " is none", ErrorKind::kInvalid);
+    }
+    const bool with_body = r.method == "POST" || r.method == "PUT" || r.method == "PATCH" || !r.body.empty();
     if (r.method == "HEAD") {
       set(CURLOPT_NOBODY, 1L);
-    } else if (r.method == "POST" || !r.body.empty()) {
+    } else if (with_body) {
       set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(r.body.size()));
       set(CURLOPT_POSTFIELDS, r.body.data());
     }
-    if (r.method != "GET" && r.method != "HEAD" && r.method != "POST")
+    if (r.method != "HEAD" && r.method != (with_body ? "POST" : "GET"))
       set(CURLOPT_CUSTOMREQUEST, r.method.c_str());
     return set_headers(x);
   }
@@ -314,11 +328,7 @@ class CurlEngine final : public Engine {
                      ErrorKind::kUnavailable);
       }
       case CURLE_PEER_FAILED_VERIFICATION:
-        return Error(
-                   about(x,
-                         "the certificate of " + host + " is not trusted: " + certificate_problem(x, detail),
-                         ErrorKind::kUnavailable))
-            .hint("if it is right, name the authority that signed it: --ca-file FILE or the key ca_file");
+        return certificate_error(x, host, detail);
       case CURLE_SSL_CACERT_BADFILE:
         return about(x, "the trusted certificates cannot be read: " + detail, ErrorKind::kConfig);
       case CURLE_SSL_CONNECT_ERROR:
@@ -343,12 +353,19 @@ class CurlEngine final : public Engine {
     }
   }
 
-  // OpenSSL's own words; libcurl's buffer wraps them in more.
-  static std::string certificate_problem(const Exchange& x, const std::string& detail) {
-    long verdict = 0;
-    curl_easy_getinfo(x.easy.get(), CURLINFO_SSL_VERIFYRESULT, &verdict);
+  // In OpenSSL's own words; libcurl's buffer wraps them in more.
+  static Error certificate_error(const Exchange& x, const std::string& host, const std::string& detail) {
     constexpr std::string_view prefix = "SSL certificate problem: ";
-    return detail.starts_with(prefix) ? detail.substr(prefix.size()) : detail;
+    const bool chain = detail.starts_with(prefix);
+    const std::string why = chain ? detail.substr(prefix.size()) : detail;
+    Error error = about(x, "the certificate of " + host + " is not trusted: " + why, ErrorKind::kUnavailable);
+    if (why.find("issuer") != std::string::npos || why.find("self") != std::string::npos) {
+      return std::move(error).hint(
+          "if it is right, name the authority that signed it: --ca-file FILE or the key ca_file");
+    }
+    if (chain)
+      return std::move(error).hint("is the clock of this machine right? If so, it is the server's to mend");
+    return error;
   }
 
   Loop& loop_;

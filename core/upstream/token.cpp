@@ -1,11 +1,16 @@
 #include "upstream/token.hpp"
 
+#include <algorithm>
+
 #include "base/encoding.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
 
 namespace cnspec::upstream {
 namespace {
+
+constexpr std::string_view kTokenCharacters =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
 
 tl::unexpected<Error> malformed(const std::string& why) {
   return fail(Error("the registration token is malformed: " + why, ErrorKind::kInvalid)
@@ -21,6 +26,9 @@ Result<TokenClaims> read_token(std::string_view token) {
   if (first == std::string_view::npos || first == last || token.find('.', first + 1) != last) {
     return malformed("expected three parts separated by dots");
   }
+  if (token.find_first_not_of(kTokenCharacters) != token.npos) {
+    return malformed("it has a character that no token has");
+  }
   const auto payload = base64url_decode(token.substr(first + 1, last - first - 1));
   if (!payload) return malformed("its second part is not base64url");
   const auto claims = json::parse(*payload);
@@ -31,12 +39,11 @@ Result<TokenClaims> read_token(std::string_view token) {
   out.description = json::get_string(*claims, "desc");
   out.api_endpoint = json::get_string(*claims, "api_endpoint");
   if (const json::Value* exp = json::find(*claims, "exp")) {
-    // Beyond this, seconds overflow the clock; it is the year 9999.
-    constexpr double kLatest = 253402300799.0;
-    if (!exp->IsNumber() || exp->GetDouble() < 0 || exp->GetDouble() > kLatest) {
-      return malformed("its expiry is no time");
-    }
-    out.expires = Clock::time_point(std::chrono::seconds(static_cast<std::int64_t>(exp->GetDouble())));
+    if (!exp->IsNumber() || exp->GetDouble() < 0) return malformed("its expiry is no time");
+    // The clock ends in the year 2262; what expires later than that expires then.
+    constexpr auto kLatest = std::chrono::floor<std::chrono::seconds>(Clock::duration::max());
+    const double seconds = std::min(exp->GetDouble(), static_cast<double>(kLatest.count()));
+    out.expires = Clock::time_point(std::chrono::seconds(static_cast<std::int64_t>(seconds)));
   }
   if (out.space.empty()) return malformed("it names no space");
   return out;

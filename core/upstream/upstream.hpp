@@ -12,6 +12,7 @@
 #include "base/json.hpp"
 #include "base/time.hpp"
 #include "transport/transport.hpp"
+#include "upstream/answers.hpp"
 
 namespace cnspec::upstream {
 
@@ -19,27 +20,10 @@ using transport::Deadline;
 template <class T>
 using Task = boost::asio::awaitable<Result<T>>;
 
-struct Health {
-  std::string status;  // SERVING, NOT_SERVING, UNKNOWN, SERVICE_UNKNOWN
-  std::string time;    // as sent, RFC 3339
-  std::string api_version;
-  Clock::time_point asked, answered;  // by our clock
-};
-
 // What this machine says of itself.
 struct AgentInfo {
   std::string mrn;  // once registered
   std::string platform_name, platform_release, platform_arch, platform_ip, platform_hostname, platform_id;
-};
-
-// A service account, as the platform hands it out once.
-struct Credential {
-  std::string mrn, scope_mrn, private_key, certificate, api_endpoint;
-};
-
-struct Registration {
-  std::string agent_mrn;
-  Credential credential;  // all empty when the caller signed with one it already had
 };
 
 // On the loop's thread, like the transport, which outlives it. Errors: kRejected when the platform said no,
@@ -68,7 +52,5 @@ class Upstream {
 
 // The newest released version, announced at <updates_url>/cnspec/latest.json.
 Task<std::string> latest_version(transport::Transport& transport, std::string updates_url, Deadline deadline);
-
-const char* code_name(int grpc_code);  // "Unauthenticated"
 
 }  // namespace cnspec::upstream

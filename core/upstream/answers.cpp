@@ -1,0 +1,118 @@
+#include "upstream/answers.hpp"
+
+#include <array>
+
+#include "base/text.hpp"
+
+namespace cnspec::upstream {
+namespace {
+
+using transport::Response;
+
+constexpr std::size_t kMaxShownBody = 2048;
+
+struct Code {
+  int number;
+  const char* name;
+  int http_status;
+};
+constexpr std::array kCodes = {
+    Code{16, "Unauthenticated", 401},  Code{7, "PermissionDenied", 403},
+    Code{5, "NotFound", 404},          Code{3, "InvalidArgument", 400},
+    Code{10, "Aborted", 409},          Code{6, "AlreadyExists", 409},
+    Code{8, "ResourceExhausted", 429}, Code{14, "Unavailable", 503},
+    Code{12, "Unimplemented", 501},    Code{4, "DeadlineExceeded", 504},
+    Code{1, "Canceled", 408},          Code{9, "FailedPrecondition", 412},
+    Code{13, "Internal", 500},         Code{2, "Unknown", 0},
+    Code{11, "OutOfRange", 0},         Code{15, "DataLoss", 0},
+};
+
+int code_of(int http_status) {
+  for (const Code& code : kCodes) {
+    if (code.http_status == http_status) return code.number;
+  }
+  return 2;
+}
+
+// "rpc error: code = Unauthenticated desc = request permission unauthenticated", as operators know it.
+Error rejection(const Response& response, std::string_view request_id) {
+  int code = code_of(response.status);
+  std::string text;
+  if (auto status = json::parse(response.body); status && json::find(*status, "code")) {
+    if (const json::Value* number = json::find(*status, "code"); number->IsInt()) code = number->GetInt();
+    text = json::get_string(*status, "message");
+  } else {
+    // Some intermediary's page.
+    text = trim(std::string_view(response.body).substr(0, kMaxShownBody));
+    if (response.body.size() > kMaxShownBody) text += "... [truncated]";
+    if (text.empty()) text = "HTTP status " + std::to_string(response.status);
+  }
+  const bool no = code == 16 || code == 7 || code == 5 || code == 3 || code == 9;
+  return Error("rpc error: code = " + std::string(code_name(code)) + " desc = " + printable(text),
+               no ? ErrorKind::kRejected : ErrorKind::kUnavailable)
+      .status(code)
+      .hint("the platform's log knows this request as " + std::string(request_id));
+}
+
+// The platform writes the names of its .proto; others may write them as JSON does.
+std::string_view member(const json::Value& object, std::string_view snake, std::string_view camel) {
+  const auto value = json::get_string(object, snake);
+  return value.empty() ? json::get_string(object, camel) : value;
+}
+
+}  // namespace
+
+const char* code_name(int grpc_code) {
+  for (const Code& code : kCodes) {
+    if (code.number == grpc_code) return code.name;
+  }
+  return "Unknown";
+}
+
+Result<json::Document> read_answer(const Response& response, const std::string& url,
+                                   std::string_view request_id) {
+  if (response.status != 200) return fail(rejection(response, request_id));
+  auto document = json::parse(response.body);
+  if (document && document->IsObject()) return document;
+  const std::string why = document ? "expected a JSON object" : document.error().message();
+  return fail(url + " did not answer as the platform does: " + why, ErrorKind::kInvalid);
+}
+
+Health read_health(const json::Value& answer) {
+  Health out;
+  out.status = json::get_string(answer, "status");
+  if (out.status.empty()) out.status = "UNKNOWN";  // the value that JSON leaves out
+  out.time = json::get_string(answer, "time");
+  out.api_version = member(answer, "apiVersion", "api_version");
+  return out;
+}
+
+Result<Registration> read_registration(const json::Value& answer) {
+  Registration out;
+  out.agent_mrn = member(answer, "agent_mrn", "agentMrn");
+  if (out.agent_mrn.empty()) {
+    return fail("the platform registered no agent: its answer has no agent_mrn", ErrorKind::kInvalid);
+  }
+  if (const json::Value* credential = json::find(answer, "credential")) {
+    out.credential.mrn = json::get_string(*credential, "mrn");
+    out.credential.scope_mrn = member(*credential, "scope_mrn", "scopeMrn");
+    if (out.credential.scope_mrn.empty())
+      out.credential.scope_mrn = member(*credential, "parent_mrn", "parentMrn");
+    out.credential.private_key = member(*credential, "private_key", "privateKey");
+    out.credential.certificate = json::get_string(*credential, "certificate");
+    out.credential.api_endpoint = member(*credential, "api_endpoint", "apiEndpoint");
+  }
+  return out;
+}
+
+Result<std::string> read_latest_version(const Response& response, const std::string& url) {
+  if (response.status != 200) {
+    return fail(url + ": HTTP status " + std::to_string(response.status), ErrorKind::kUnavailable);
+  }
+  const auto document = json::parse(response.body);
+  std::string version(document ? json::get_string(*document, "version") : "");
+  if (version.empty()) return fail(url + ": expected JSON with a \"version\"", ErrorKind::kInvalid);
+  return version;
+}
+
+}  // namespace cnspec::upstream

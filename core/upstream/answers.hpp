@@ -1,0 +1,43 @@
+// What the platform answers, read. Plain functions that wait for nothing: they take whatever came and never
+// more than that for granted.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/error.hpp"
+#include "base/json.hpp"
+#include "base/time.hpp"
+#include "transport/transport.hpp"
+
+namespace cnspec::upstream {
+
+struct Health {
+  std::string status;  // SERVING, NOT_SERVING, UNKNOWN, SERVICE_UNKNOWN
+  std::string time;    // as sent, RFC 3339
+  std::string api_version;
+  Clock::time_point asked, answered;  // by our clock
+};
+
+// A service account, as the platform hands it out once.
+struct Credential {
+  std::string mrn, scope_mrn, private_key, certificate, api_endpoint;
+};
+
+struct Registration {
+  std::string agent_mrn;
+  Credential credential;  // all empty when the caller signed with one it already had
+};
+
+// The object in a good answer of `url`. kRejected or kUnavailable, with the gRPC code as the status, for a
+// refusal; kInvalid for what is no JSON object.
+Result<json::Document> read_answer(const transport::Response& response, const std::string& url,
+                                   std::string_view request_id);
+
+Health read_health(const json::Value& answer);  // without our times
+Result<Registration> read_registration(const json::Value& answer);
+Result<std::string> read_latest_version(const transport::Response& response, const std::string& url);
+
+const char* code_name(int grpc_code);  // "Unauthenticated"
+
+}  // namespace cnspec::upstream
