@@ -2,12 +2,12 @@
 
 #include <spdlog/formatter.h>
 #include <spdlog/logger.h>
-#include <spdlog/sinks/ansicolor_sink.h>
 #include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <memory>
 #include <mutex>
 
@@ -103,15 +103,17 @@ class JsonFormatter : public spdlog::formatter {
   std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<JsonFormatter>(); }
 };
 
-std::atomic<void (*)()> clear_line{nullptr};
+std::atomic<void (*)()> clear_terminal_line{nullptr};
 
-class StandardError : public spdlog::sinks::ansicolor_stderr_sink_mt {
- public:
-  StandardError() : ansicolor_stderr_sink_mt(spdlog::color_mode::never) {}
-  void log(const spdlog::details::log_msg& msg) override {
-    if (const auto clear = clear_line.load()) clear();
-    ansicolor_stderr_sink_mt::log(msg);
+class StandardError : public spdlog::sinks::base_sink<std::mutex> {
+ protected:
+  void sink_it_(const spdlog::details::log_msg& msg) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(msg, line);
+    if (const auto clear = clear_terminal_line.load()) clear();
+    std::fwrite(line.data(), 1, line.size(), stderr);
   }
+  void flush_() override {}
 };
 
 class Recorder : public spdlog::sinks::base_sink<std::mutex> {
@@ -174,7 +176,7 @@ void configure(Level level, bool json) {
 }
 
 void before_each_line(void (*clear)()) {
-  clear_line = clear;
+  clear_terminal_line = clear;
 }
 
 void record() {
