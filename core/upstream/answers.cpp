@@ -105,6 +105,24 @@ Result<Registration> read_registration(const json::Value& answer) {
   return out;
 }
 
+Result<Versions> read_provider_versions(const Response& response, const std::string& url) {
+  if (response.status == 404) return Versions();
+  if (response.status != 200) {
+    return fail(url + ": HTTP status " + std::to_string(response.status), ErrorKind::kUnavailable);
+  }
+  const auto document = json::parse(response.body);
+  const json::Value* providers = document ? json::find(*document, "providers") : nullptr;
+  if (!providers || !providers->IsArray()) {
+    return fail(url + ": expected JSON with a list of \"providers\"", ErrorKind::kInvalid);
+  }
+  Versions versions;
+  for (const json::Value& provider : providers->GetArray()) {
+    const auto name = json::get_string(provider, "name");
+    if (!name.empty()) versions.emplace(name, json::get_string(provider, "version"));
+  }
+  return versions;
+}
+
 Result<std::string> read_latest_version(const Response& response, const std::string& url) {
   if (response.status != 200) {
     return fail(url + ": HTTP status " + std::to_string(response.status), ErrorKind::kUnavailable);

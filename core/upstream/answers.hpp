@@ -2,6 +2,7 @@
 // more than that for granted.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -37,6 +38,11 @@ Result<json::Document> read_answer(const transport::Response& response, const st
 Health read_health(const json::Value& answer);  // without our times
 Result<Registration> read_registration(const json::Value& answer);
 Result<std::string> read_latest_version(const transport::Response& response, const std::string& url);
+
+// By name.
+using Versions = std::map<std::string, std::string>;
+// {"providers": [{"name": "os", "version": "1.2.3"}]}; none where nobody announces any (404).
+Result<Versions> read_provider_versions(const transport::Response& response, const std::string& url);
 
 const char* code_name(int grpc_code);  // "Unauthenticated"
 

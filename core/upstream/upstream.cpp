@@ -24,6 +24,15 @@ asio::awaitable<Result<Response>> send(transport::Transport& transport, Request 
       begin, asio::use_awaitable, std::move(request));
 }
 
+Request document_request(std::string_view updates_url, std::string_view path, Deadline deadline) {
+  while (updates_url.ends_with('/')) updates_url.remove_suffix(1);
+  Request request;
+  request.url = std::string(updates_url) + std::string(path);
+  request.headers = {{"Accept", "application/json"}, {"X-Request-ID", random_uuid()}};
+  request.deadline = deadline;
+  return request;
+}
+
 class ObjectWriter {
  public:
   ObjectWriter& add(const char* key, std::string_view value) {
@@ -54,8 +63,11 @@ Task<json::Document> Upstream::call(std::string method, std::string body, auth::
   request.method = "POST";
   request.url = endpoint_ + "/" + method;
   const std::string request_id = random_uuid();
-  request.headers = {
-      {"Content-Type", "application/json"}, {"Accept", "application/json"}, {"X-Request-ID", request_id}};
+  last_request_id_ = request_id;
+  request.headers = {{"Content-Type", "application/json"},
+                     {"Accept", "application/json"},
+                     {"X-Request-ID", request_id},
+                     {"Mondoo-Features", features_}};
   if (auth) {
     auto header = auth->authorize(body);
     if (!header) co_return fail(header.error());
@@ -110,15 +122,20 @@ Task<void> Upstream::ping(auth::Authenticator& auth, Deadline deadline) {
 
 Task<std::string> latest_version(transport::Transport& transport, std::string updates_url,
                                  Deadline deadline) {
-  while (updates_url.ends_with('/')) updates_url.pop_back();
-  Request request;
-  request.url = updates_url + "/cnspec/latest.json";
-  request.headers = {{"Accept", "application/json"}};
-  request.deadline = deadline;
+  Request request = document_request(updates_url, "/cnspec/latest.json", deadline);
   const std::string url = request.url;
   Result<Response> response = co_await send(transport, std::move(request));
   if (!response) co_return fail(response.error());
   co_return read_latest_version(*response, url);
+}
+
+Task<Versions> latest_provider_versions(transport::Transport& transport, std::string updates_url,
+                                        Deadline deadline) {
+  Request request = document_request(updates_url, "/providers/latest.json", deadline);
+  const std::string url = request.url;
+  Result<Response> response = co_await send(transport, std::move(request));
+  if (!response) co_return fail(response.error());
+  co_return read_provider_versions(*response, url);
 }
 
 }  // namespace cnspec::upstream

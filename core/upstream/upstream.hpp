@@ -13,6 +13,7 @@
 #include "base/time.hpp"
 #include "transport/transport.hpp"
 #include "upstream/answers.hpp"
+#include "upstream/features.hpp"
 
 namespace cnspec::upstream {
 
@@ -31,9 +32,12 @@ struct AgentInfo {
 // answer that makes no sense.
 class Upstream {
  public:
-  // `endpoint` has no slash at its end.
-  Upstream(transport::Transport& transport, std::string endpoint)
-      : transport_(transport), endpoint_(std::move(endpoint)) {}
+  // `endpoint` has no slash at its end; `features` is as features_header() makes it.
+  Upstream(transport::Transport& transport, std::string endpoint, std::string features = default_features())
+      : transport_(transport), endpoint_(std::move(endpoint)), features_(std::move(features)) {}
+
+  // By which the platform's log knows the last request; empty before the first.
+  const std::string& last_request_id() const { return last_request_id_; }
 
   Task<Health> health(Deadline deadline);
   Task<Registration> register_agent(auth::Authenticator& auth, std::string token, std::string name,
@@ -47,10 +51,14 @@ class Upstream {
                             Deadline deadline);
 
   transport::Transport& transport_;
-  std::string endpoint_;
+  std::string endpoint_, features_;
+  std::string last_request_id_;
 };
 
 // The newest released version, announced at <updates_url>/cnspec/latest.json.
 Task<std::string> latest_version(transport::Transport& transport, std::string updates_url, Deadline deadline);
+// The newest released version of each provider, all in <updates_url>/providers/latest.json.
+Task<Versions> latest_provider_versions(transport::Transport& transport, std::string updates_url,
+                                        Deadline deadline);
 
 }  // namespace cnspec::upstream
