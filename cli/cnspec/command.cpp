@@ -10,8 +10,10 @@
 #include <cstring>
 
 #include "base/log.hpp"
+#include "base/terminal.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "terminal.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -21,20 +23,32 @@ bool is_set(const char* name) {
   return value && *value && std::strcmp(value, "0") != 0;
 }
 
-// DEBUG and TRACE win over the flags, as in the existing tool.
-log::Level wanted_level(const Globals& globals) {
-  if (is_set("TRACE")) return log::Level::kTrace;
-  if (is_set("DEBUG") || globals.verbose) return log::Level::kDebug;
-  if (globals.log_level == "trace") return log::Level::kTrace;
-  if (globals.log_level == "debug") return log::Level::kDebug;
-  if (globals.log_level == "info") return log::Level::kInfo;
-  if (globals.log_level == "error") return log::Level::kError;
-  return log::Level::kWarn;
+std::optional<log::Level> level_named(std::string_view name) {
+  if (name == "trace") return log::Level::kTrace;
+  if (name == "debug") return log::Level::kDebug;
+  if (name == "info") return log::Level::kInfo;
+  if (name == "warn") return log::Level::kWarn;
+  if (name == "error") return log::Level::kError;
+  return std::nullopt;
 }
 
-void print_marked(std::FILE* to, const char* color, const char* marker, const std::string& line) {
-  const bool colored = use_color(fileno(to));
-  std::fprintf(to, "%s%s%s %s\n", colored ? color : "", marker, colored ? "\033[0m" : "",
+// DEBUG and TRACE win over the flags, as in the existing tool, and those over the configuration, which is not
+// known at first.
+log::Level wanted_level(const Globals& globals, const config::Config* config) {
+  if (is_set("TRACE")) return log::Level::kTrace;
+  if (is_set("DEBUG") || globals.verbose) return log::Level::kDebug;
+  if (const auto level = level_named(globals.log_level)) return *level;
+  if (!config) return log::Level::kWarn;
+  for (const config::Setting& setting : config->settings) {
+    const bool* verbose = std::get_if<bool>(&setting.value);
+    if (setting.key == "verbose" && verbose && *verbose) return log::Level::kDebug;
+  }
+  return level_named(config->log_level).value_or(log::Level::kWarn);
+}
+
+void print_marked(std::FILE* to, terminal::Marker marker, const std::string& line) {
+  Progress::clear();
+  std::fprintf(to, "%s %s\n", terminal::marked(marker, terminal::style_of(fileno(to))).c_str(),
                printable(line).c_str());
 }
 
@@ -65,14 +79,6 @@ std::vector<std::string> option_names(const CLI::App& command) {
 
 }  // namespace
 
-bool use_color(int fd) {
-  const char* term = std::getenv("TERM");
-  const char* no_color = std::getenv("NO_COLOR");
-  if (no_color && *no_color) return false;
-  if (is_set("CLICOLOR_FORCE")) return true;
-  return ::isatty(fd) == 1 && !(term && std::strcmp(term, "dumb") == 0);
-}
-
 void add_globals(CLI::App& app, Globals& g) {
   const char* group = "Options of every command";
   app.add_option("--config", g.config,
@@ -96,7 +102,7 @@ void add_globals(CLI::App& app, Globals& g) {
       ->group(group);
   app.add_option("--log-level", g.log_level, "What is logged on standard error")
       ->check(CLI::IsMember({"error", "warn", "info", "debug", "trace"}))
-      ->capture_default_str()
+      ->default_str("warn")
       ->group(group);
   app.add_flag("-v,--verbose", g.verbose, "The same as --log-level debug")->group(group);
 }
@@ -157,7 +163,7 @@ int exit_for(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout) {
-  log::configure(wanted_level(globals), false);
+  log::configure(wanted_level(globals, nullptr), false);
   runtime::Options options;
   options.config_path = globals.config;
   options.providers_paths = globals.providers_paths;
@@ -169,8 +175,14 @@ std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::mil
   }
   auto runtime = runtime::Runtime::create(std::move(options));
   if (!runtime) exit_with(runtime.error());
-  const std::string& format = (*runtime)->config().log_format;
-  if (format == "json") log::configure(wanted_level(globals), true);
+  const config::Config& config = (*runtime)->config();
+  log::configure(wanted_level(globals, &config), config.log_format == "json");
+  if (!config.log_level.empty() && !level_named(config.log_level)) {
+    print_warning("unknown log level: " + quoted_if_needed(config.log_level));
+  }
+  std::vector<std::string> unknown;
+  upstream::features_header(config.features, &unknown);
+  if (!unknown.empty()) print_warning("Failed to parse feature-flags: " + join(unknown, ", "));
   return std::move(*runtime);
 }
 
@@ -182,7 +194,8 @@ void guard_standard_streams() {
 }
 
 void print_error(const Error& error) {
-  print_marked(stderr, "\033[38;5;210m", "x", error.message());
+  if (log::is_json()) return log::write(log::Level::kError, error.message(), error.hint());
+  print_marked(stderr, terminal::Marker::kError, error.message());
   if (!error.hint().empty()) std::fprintf(stderr, "  %s\n", printable(error.hint()).c_str());
 }
 
@@ -203,13 +216,15 @@ void exit_with(const Error& error) {
 }
 
 void print_info(const std::string& line) {
-  print_marked(stdout, "\033[38;5;78m", "→", line);
+  print_marked(stdout, terminal::Marker::kInfo, line);
 }
 void print_warning(const std::string& line) {
-  print_marked(stderr, "\033[38;5;75m", "!", line);
+  if (log::is_json()) return log::write(log::Level::kWarn, line);
+  print_marked(stderr, terminal::Marker::kWarning, line);
 }
 
 void print(const std::string& text) {
+  Progress::clear();
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
   exit_with(Error(std::string("standard output cannot be written: ") + std::strerror(errno)));
 }

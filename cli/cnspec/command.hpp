@@ -23,7 +23,7 @@ struct Globals {
   std::vector<std::string> providers_paths;
   std::string api_proxy;
   std::string ca_file;
-  std::string log_level = "warn";
+  std::string log_level;  // empty: the configuration's
   bool verbose = false;
   std::string timeout;  // empty: the command's own
 };
@@ -71,7 +71,5 @@ void print_warning(const std::string& line);
 
 // Throws Exit{kFailed} with a message when standard output cannot take it, as on a full disk.
 void print(const std::string& text);
-
-bool use_color(int fd);
 
 }  // namespace cnspec::cli

@@ -1,11 +1,7 @@
 #include "connectors.hpp"
 
-#include <termios.h>
-#include <unistd.h>
-
-#include <cstdio>
-
 #include "base/text.hpp"
+#include "terminal.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -21,27 +17,6 @@ struct Values {
   std::map<std::string, std::string> strings;
   std::map<std::string, std::vector<std::string>> lists;  // lists, and maps as KEY=VALUE
 };
-
-// Reads a line from the terminal without showing it. The terminal is restored whatever happens meanwhile.
-std::string ask(const std::string& prompt) {
-  std::FILE* tty = std::fopen("/dev/tty", "r+");
-  if (!tty) exit_with(Error(prompt + " cannot be asked for: there is no terminal", ErrorKind::kUsage));
-  const int fd = fileno(tty);
-  termios shown{};
-  ::tcgetattr(fd, &shown);
-  termios hidden = shown;
-  hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-  ::tcsetattr(fd, TCSAFLUSH, &hidden);
-  std::fprintf(tty, "%s: ", prompt.c_str());
-  std::fflush(tty);
-  std::string out;
-  int c = 0;
-  while ((c = std::fgetc(tty)) != EOF && c != '\n') out += static_cast<char>(c);
-  ::tcsetattr(fd, TCSAFLUSH, &shown);
-  std::fputc('\n', tty);
-  std::fclose(tty);
-  return out;
-}
 
 void add_flag(CLI::App& command, const manifest::Flag& flag, Values& values) {
   const std::string names = (flag.short_name.empty() ? "" : "-" + flag.short_name + ",") + "--" + flag.name;
@@ -97,7 +72,10 @@ ConnectRequest collect(const CLI::App& command, const manifest::Connector& conne
   }
   for (const auto& flag : connector.flags) {
     if (flag.asks_for.empty() || out.secrets.count(flag.asks_for) || !out.flags.count(flag.name)) continue;
-    if (values.bools.at(flag.name)) out.secrets[flag.asks_for] = ask(flag.asks_for);
+    if (!values.bools.at(flag.name)) continue;
+    auto secret = ask_hidden(flag.asks_for);
+    if (!secret) exit_with(secret.error());
+    out.secrets[flag.asks_for] = std::move(*secret);
   }
   return out;
 }

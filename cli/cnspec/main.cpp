@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "base/text.hpp"
+#include "base/interrupt.hpp"
 #include "command.hpp"
 
 namespace {
@@ -39,6 +39,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   cnspec::cli::guard_standard_streams();
+  cnspec::interrupt::install();
   // A file size limit, like a full disk, is an error of write as well.
   std::signal(SIGXFSZ, SIG_IGN);
   // A reader that went away, as in "cnspec status | head", is an error of write, not the end of the process.

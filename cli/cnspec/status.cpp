@@ -2,9 +2,19 @@
 
 #include <unistd.h>
 
+#include "base/terminal.hpp"
 #include "command.hpp"
+#include "terminal.hpp"
 
 namespace cnspec::cli {
+namespace {
+
+status::Status gather(runtime::Runtime& runtime) {
+  const Progress progress("asking Mondoo Platform");
+  return status::gather(runtime);
+}
+
+}  // namespace
 
 void add_status(CLI::App& app, Globals& globals) {
   auto output = std::make_shared<std::string>("text");
@@ -16,13 +26,16 @@ void add_status(CLI::App& app, Globals& globals) {
   add_output(*command, *output, {"text", "json", "yaml"});
   command->callback([&globals, output] {
     const auto runtime = start(globals, std::chrono::seconds(10));
-    const status::Status status = status::gather(*runtime);
+    const status::Status status = gather(*runtime);
     if (*output == "json")
       print(status::render_json(status));
     else if (*output == "yaml")
       print(status::render_yaml(status));
     else
-      print(status::render_text(status, use_color(STDOUT_FILENO)));
+      print(status::render_text(status, terminal::style_of(STDOUT_FILENO)));
+    if (*output == "text") {
+      for (const std::string& note : status::notes(status)) print_warning(note);
+    }
     runtime->exit(status::exit_code(status));
   });
 }

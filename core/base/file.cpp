@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/interrupt.hpp"
 #include "base/random.hpp"
 #include "base/text.hpp"
 
@@ -72,6 +73,7 @@ std::filesystem::path behind_links(const std::filesystem::path& named) {
 
 Result<void> write_beside(const std::filesystem::path& path, std::string_view text, mode_t mode,
                           bool then_rename) {
+  const interrupt::Hold hold;  // no half-written file stays behind
   const auto folder = path.parent_path();
   if (auto made = make_folders(folder); !made) return made;
   const std::filesystem::path temporary = path.string() + "." + random_hex(6) + ".tmp";

@@ -94,6 +94,7 @@ Object client(const Status& s, Allocator& alloc) {
       .text("service_account", s.service_account);
   out.text("parentMrn", s.owner).text("version", kVersion);
   out.text("latest_version", s.latest_version.value_or("")).text("build", kBuild);
+  if (s.latest_version) out.truth("outdated", s.newer_version_available());
   if (s.machine) {
     const Machine& m = *s.machine;
     Object platform(alloc);
@@ -103,7 +104,8 @@ Object client(const Status& s, Allocator& alloc) {
     out.put("platform", std::move(platform)).text("ip", m.ip).text("hostname", m.hostname);
     out.texts("platformIds", m.ids);
   }
-  // Unlike there, these two are always said.
+  // Unlike there, these are always said.
+  out.text("state", to_string(s.state()));
   out.truth("registered", s.registered).truth("authenticated", s.authenticated);
   if (const Error* error = s.error_of("ping")) out.put("pingPongError", error_object(*error, alloc));
   out.text("updatesUrl", s.updates_url);
@@ -128,7 +130,8 @@ Object upstream(const Status& s, Allocator& alloc) {
     warnings.push_back("detected very long round-trip times: " + duration_text(*s.round_trip));
   if (s.clock_skew) warnings.push_back("possible clock skew detected: " + duration_text(*s.clock_skew));
   Object out(alloc);
-  return std::move(out.put("api", std::move(api)).texts("warnings", warnings));
+  out.put("api", std::move(api)).texts("features", s.features);
+  return std::move(out.texts("warnings", warnings));
 }
 
 json::Value providers(const Status& s, Allocator& alloc) {
@@ -137,17 +140,18 @@ json::Value providers(const Status& s, Allocator& alloc) {
     Object one(alloc);
     one.text("name", found.manifest.name).text("version", found.manifest.version);
     one.text("path", found.path.string()).text("origin", to_string(found.origin));
+    one.truth("isolated", false).truth("outdated", s.outdated(found));
+    if (const auto latest = s.latest_providers.find(found.manifest.name); latest != s.latest_providers.end())
+      one.text("latest_version", latest->second);
     list.PushBack(one.take(), alloc);
   }
-  return list;
-}
-
-json::Value refused(const Status& s, Allocator& alloc) {
-  json::Value list(rapidjson::kArrayType);
   for (const auto& refused : s.providers->refused) {
+    Object reason(alloc);
+    reason.text("reason", refused.reason.message()).text("hint", refused.reason.hint());
     Object one(alloc);
+    one.text("name", refused.path.stem().string());
     one.text("path", refused.path.string()).text("origin", to_string(refused.origin));
-    one.text("reason", refused.reason.message()).text("hint", refused.reason.hint());
+    one.put("refused", std::move(reason));
     list.PushBack(one.take(), alloc);
   }
   return list;
@@ -159,6 +163,7 @@ json::Value checks(const Status& s, Allocator& alloc) {
     Object one(alloc);
     one.text("name", check.name).truth("ok", !check.error).number("milliseconds", check.took.count());
     if (check.error) one.put("error", error_object(*check.error, alloc));
+    one.text("requestId", check.request_id);
     list.PushBack(one.take(), alloc);
   }
   return list;
@@ -170,7 +175,6 @@ json::Document document(const Status& s) {
   out.AddMember("client", client(s, alloc).take(), alloc);
   out.AddMember("upstream", upstream(s, alloc).take(), alloc);
   out.AddMember("providers", providers(s, alloc), alloc);
-  out.AddMember("refusedProviders", refused(s, alloc), alloc);
   out.AddMember("checks", checks(s, alloc), alloc);
   return out;
 }

@@ -31,13 +31,16 @@ class Gatherer {
     out_.service_account = config.mrn;
     out_.registered = config.has_credentials();
     out_.now = Clock::now();
-    out_.checks.reserve(4);
+    out_.features = upstream::active_features(runtime_.features());
 
     // The machine first: its thread is at work while the network is loaded.
     spawn("local", machine());
     spawn("health", health());
     if (out_.registered) spawn("ping", ping());
-    if (!out_.updates_url.empty()) spawn("latest-version", latest());
+    if (!out_.updates_url.empty()) {
+      spawn("latest-version", latest());
+      spawn("latest-providers", latest_providers());
+    }
     runtime_.loop().restart();
     runtime_.loop().run();
     out_.providers = &runtime_.providers();
@@ -47,7 +50,7 @@ class Gatherer {
  private:
   void spawn(const char* name, runtime::Task<void> task) {
     const std::size_t index = out_.checks.size();
-    out_.checks.push_back({name, {}, std::nullopt});
+    out_.checks.push_back({name, {}, std::nullopt, {}});
     asio::co_spawn(runtime_.loop(), measure(index, std::move(task)), asio::detached);
   }
 
@@ -80,8 +83,9 @@ class Gatherer {
   runtime::Task<void> health() {
     auto transport = runtime_.transport();
     if (!transport) co_return fail(transport.error());
-    upstream::Upstream platform(**transport, out_.endpoint);
+    upstream::Upstream platform = runtime_.platform(**transport, out_.endpoint);
     auto answer = co_await platform.health(runtime_.deadline());
+    keep_request_id("health", platform);
     if (!answer) co_return fail(answer.error());
     out_.health = Health{answer->status, answer->time, answer->api_version};
     const auto took = answer->answered - answer->asked;
@@ -98,11 +102,18 @@ class Gatherer {
     if (!account) co_return fail(account.error());
     auto transport = runtime_.transport();
     if (!transport) co_return fail(transport.error());
-    upstream::Upstream platform(**transport, out_.endpoint);
+    upstream::Upstream platform = runtime_.platform(**transport, out_.endpoint);
     auto answer = co_await platform.ping(**account, runtime_.deadline());
+    keep_request_id("ping", platform);
     if (!answer) co_return fail(answer.error());
     out_.authenticated = true;
     co_return Result<void>();
+  }
+
+  void keep_request_id(std::string_view check, const upstream::Upstream& platform) {
+    for (Check& c : out_.checks) {
+      if (c.name == check) c.request_id = platform.last_request_id();
+    }
   }
 
   runtime::Task<void> latest() {
@@ -114,9 +125,23 @@ class Gatherer {
     co_return Result<void>();
   }
 
+  runtime::Task<void> latest_providers() {
+    auto transport = runtime_.transport();
+    if (!transport) co_return fail(transport.error());
+    auto versions =
+        co_await upstream::latest_provider_versions(**transport, out_.updates_url, runtime_.deadline());
+    if (!versions) co_return fail(versions.error());
+    out_.latest_providers = std::move(*versions);
+    co_return Result<void>();
+  }
+
   Runtime& runtime_;
   Status out_;
 };
+
+bool is_newer(const std::string& than, const std::string& version) {
+  return compare_versions(version, than) == std::strong_ordering::greater;
+}
 
 }  // namespace
 
@@ -131,18 +156,81 @@ const Error* Status::error_of(std::string_view check) const {
   return nullptr;
 }
 
+State Status::state() const {
+  if (authenticated) return State::kRegistered;
+  if (!registered) return State::kNotRegistered;
+  const Error* error = error_of("ping");
+  if (error && error->kind() == ErrorKind::kConfig) return State::kUnusable;
+  if (error && error->kind() == ErrorKind::kRejected) return State::kRejected;
+  return State::kUnreachable;
+}
+
+const char* to_string(State state) {
+  switch (state) {
+    case State::kRegistered:
+      return "registered";
+    case State::kNotRegistered:
+      return "not-registered";
+    case State::kRejected:
+      return "rejected";
+    case State::kUnreachable:
+      return "unreachable";
+    case State::kUnusable:
+      return "unusable";
+  }
+  return "unreachable";
+}
+
 bool Status::newer_version_available() const {
-  return latest_version && compare_versions(*latest_version, kVersion) == std::strong_ordering::greater;
+  return latest_version && is_newer(kVersion, *latest_version);
 }
 
 bool Status::api_version_differs() const {
-  return health && !health->api_version.empty() && health->api_version != kApiVersion;
+  if (!health || health->api_version.empty()) return false;
+  const auto order = compare_versions(health->api_version, kApiVersion);
+  return order ? *order != std::strong_ordering::equal : health->api_version != kApiVersion;
+}
+
+bool Status::outdated(const provider::Found& provider) const {
+  const auto latest = latest_providers.find(provider.manifest.name);
+  return latest != latest_providers.end() && is_newer(provider.manifest.version, latest->second);
+}
+
+std::vector<std::string> notes(const Status& status) {
+  std::vector<std::pair<std::string, std::string>> found;  // text, checks
+  const auto add = [&](const std::string& check, const std::string& text) {
+    for (auto& [known, checks] : found) {
+      if (known == text) {
+        checks += ", " + check;
+        return;
+      }
+    }
+    found.emplace_back(text, check);
+  };
+  for (const Check& check : status.checks) {
+    if (!check.error) continue;
+    const std::string& hint = check.error->hint();
+    if (!hint.empty()) add(check.name, hint);
+    // Of a connection that never came about, the platform knows nothing.
+    const bool sent = check.error->kind() != ErrorKind::kUnavailable || check.error->status() != 0;
+    if (sent && !check.request_id.empty() && hint.find(check.request_id) == std::string::npos) {
+      add(check.name, "the platform's log knows this request as " + check.request_id);
+    }
+  }
+  std::vector<std::string> out;
+  for (const auto& [text, checks] : found) out.push_back(checks + ": " + text);
+  return out;
 }
 
 int exit_code(const Status& status) {
-  if (status.registered && status.authenticated) return 0;
-  const Error* ping = status.error_of("ping");
-  return ping && ping->kind() == ErrorKind::kConfig ? 78 : 1;
+  switch (status.state()) {
+    case State::kRegistered:
+      return 0;
+    case State::kUnusable:
+      return 78;
+    default:
+      return 1;
+  }
 }
 
 }  // namespace cnspec::status

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/terminal.hpp"
 #include "base/time.hpp"
 #include "config/config.hpp"
 #include "provider/discovery.hpp"
@@ -25,14 +27,25 @@ struct Machine {
 
 // One thing that was asked of somebody, for the list of checks.
 struct Check {
-  std::string name;  // "local", "health", "ping", "latest-version"
+  std::string name;  // "local", "health", "ping", "latest-version", "latest-providers"
   std::chrono::milliseconds took{};
   std::optional<Error> error;
+  std::string request_id;  // by which the platform's log knows it; empty where nothing was sent to it
 };
 
 struct Health {
   std::string status, time, api_version;
 };
+
+// What is known of this machine's registration. Each is another thing to mend.
+enum class State {
+  kRegistered,     // and accepted
+  kNotRegistered,  // nothing to prove it with
+  kRejected,       // the platform answered no
+  kUnreachable,    // the platform could not be asked, or gave no answer that makes sense
+  kUnusable,       // the credentials are none
+};
+const char* to_string(State state);
 
 struct Status {
   config::Source source;
@@ -44,7 +57,9 @@ struct Status {
   Clock::time_point now;
   std::optional<Machine> machine;
   std::optional<Health> health;
+  std::vector<std::string> features;  // of the client, by name
   std::optional<std::string> latest_version;
+  std::map<std::string, std::string> latest_providers;  // versions, by name
   std::optional<std::chrono::nanoseconds>
       clock_skew;  // the platform's clock minus ours, where they differ too much
   std::optional<std::chrono::nanoseconds> round_trip;  // where it took too long
@@ -53,16 +68,22 @@ struct Status {
 
   // The error of the check of that name; null when it went well or was not made.
   const Error* error_of(std::string_view check) const;
+  State state() const;
   bool newer_version_available() const;
   bool api_version_differs() const;
+  bool outdated(const provider::Found& provider) const;
 };
 
 // Everything is asked at the same time, inside the runtime's deadline. What fails is in `checks`.
 Status gather(runtime::Runtime& runtime);
 
-std::string render_text(const Status& status, bool color);
+std::string render_text(const Status& status, const terminal::Style& style);
 std::string render_json(const Status& status);
 std::string render_yaml(const Status& status);
+
+// Of the checks that failed: how to mend it, and by which id the platform's log knows the request. One line
+// each, for standard error: the report itself is a contract.
+std::vector<std::string> notes(const Status& status);
 
 // 0 registered and authenticated; 78 when the credentials cannot be used; else 1.
 int exit_code(const Status& status);

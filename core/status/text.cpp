@@ -6,13 +6,15 @@
 namespace cnspec::status {
 namespace {
 
+using terminal::Marker;
+
 class Report {
  public:
-  explicit Report(bool color) : color_(color) {}
+  explicit Report(const terminal::Style& style) : style_(style) {}
 
-  void info(std::string_view line) { add("\033[38;5;78m", "→", line); }
-  void warn(std::string_view line) { add("\033[38;5;75m", "!", line); }
-  void fail(std::string_view line) { add("\033[38;5;210m", "x", line); }
+  void info(std::string_view line) { add(Marker::kInfo, line); }
+  void warn(std::string_view line) { add(Marker::kWarning, line); }
+  void fail(std::string_view line) { add(Marker::kError, line); }
   // `label` has its colon and tabs.
   void value(std::string_view label, const std::string& value) {
     info(std::string(label) + printable(value));
@@ -24,15 +26,12 @@ class Report {
   std::string text;
 
  private:
-  void add(std::string_view color, std::string_view marker, std::string_view line) {
-    if (color_) text += color;
-    text += marker;
-    if (color_) text += "\033[0m";
-    text += " ";
+  void add(Marker marker, std::string_view line) {
+    text += marked(marker, style_) + " ";
     text += line;
     text += "\n";
   }
-  const bool color_;
+  const terminal::Style style_;
 };
 
 constexpr char kNotAuthenticated[] =
@@ -61,9 +60,16 @@ void versions(Report& report, const Status& s) {
 }
 
 void providers(Report& report, const Status& s) {
-  std::vector<std::string> names;
-  for (const auto& found : s.providers->active) names.push_back(found.manifest.name);
+  if (const Error* error = s.error_of("latest-providers")) {
+    report.warn("failed to get provider info error=" + quoted_if_needed(error->message()));
+  }
+  std::vector<std::string> names, outdated;
+  for (const auto& found : s.providers->active) {
+    names.push_back(found.manifest.name);
+    if (s.outdated(found)) outdated.push_back(found.manifest.name);
+  }
   report.value("Installed Providers:\t", join(names, " | "));
+  if (!outdated.empty()) report.value("Outdated Providers:\t", join(outdated, " | "));
   for (const auto& refused : s.providers->refused) {
     report.warn("provider refused: " + printable(refused.path.string()) + ": " + refused.reason.message());
   }
@@ -75,6 +81,12 @@ void platform(Report& report, const Status& s) {
   report.value("API Time:\t\t", s.health ? s.health->time : "unknown");
   report.value("API Version:\t\t", s.health ? s.health->api_version : "unknown");
   if (s.api_version_differs()) report.warn("API versions do not match, please update the client");
+}
+
+const char* what_failed(State state) {
+  if (state == State::kRejected) return "could not connect to mondoo platform";  // as documented
+  if (state == State::kUnusable) return "the credentials cannot be used";
+  return "could not ask mondoo platform whether it accepts this client";
 }
 
 void registration(Report& report, const Status& s) {
@@ -89,7 +101,7 @@ void registration(Report& report, const Status& s) {
   report.value("Service Account:      ", s.service_account);
   report.info("client is registered");
   if (s.authenticated) report.info("client authenticated successfully");
-  if (const Error* error = s.error_of("ping")) report.failed("could not connect to mondoo platform", *error);
+  if (const Error* error = s.error_of("ping")) report.failed(what_failed(s.state()), *error);
 }
 
 }  // namespace
@@ -110,8 +122,8 @@ ConfigLine config_line(const config::Source& source) {
   return {false, "no Mondoo configuration file provided, using defaults"};
 }
 
-std::string render_text(const Status& s, bool color) {
-  Report report(color);
+std::string render_text(const Status& s, const terminal::Style& style) {
+  Report report(style);
   const ConfigLine line = config_line(s.source);
   line.warning ? report.warn(line.text) : report.info(line.text);
   if (const Error* error = s.error_of("health")) report.failed("could not check upstream health", *error);
