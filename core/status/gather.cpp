@@ -29,13 +29,16 @@ class Gatherer {
     out_.owner = config.scope_mrn;
     out_.client = config.agent_mrn;
     out_.service_account = config.mrn;
-    out_.registered = config.has_credentials();
+    const bool exchange = !config.auth_method.empty() || config.type == "external_account";
+    out_.registered = config.has_credentials() || exchange;
     out_.now = Clock::now();
     out_.features = upstream::active_features(runtime_.features());
 
     // The machine first: its thread is at work while the network is loaded.
     spawn("local", machine());
     spawn("health", health());
+    if (exchange) spawn("credentials", credentials());
+    if (!config.auth_method.empty()) spawn("exchange", exchange());
     if (out_.registered) spawn("ping", ping());
     if (!out_.updates_url.empty()) {
       spawn("latest-version", latest());
@@ -97,13 +100,23 @@ class Gatherer {
     co_return Result<void>();
   }
 
-  runtime::Task<void> ping() {
-    auto account = runtime_.authenticator();
+  // Those that the platform hands out for a proof; asked for once, for the ping as well.
+  runtime::Task<void> credentials() {
+    auto account = co_await runtime_.account();
     if (!account) co_return fail(account.error());
+    out_.service_account = (*account)->mrn;
+    if (out_.owner.empty()) out_.owner = (*account)->scope_mrn;
+    co_return Result<void>();
+  }
+
+  runtime::Task<void> ping() {
+    auto account = co_await runtime_.account();
+    if (!account) co_return fail(account.error());
+    auth::Authenticator& authenticator = *(*account)->authenticator;
     auto transport = runtime_.transport();
     if (!transport) co_return fail(transport.error());
     upstream::Upstream platform = runtime_.platform(**transport, out_.endpoint);
-    auto answer = co_await platform.ping(**account, runtime_.deadline());
+    auto answer = co_await platform.ping(authenticator, runtime_.deadline());
     keep_request_id("ping", platform);
     if (!answer) co_return fail(answer.error());
     out_.authenticated = true;

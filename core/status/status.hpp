@@ -27,7 +27,7 @@ struct Machine {
 
 // One thing that was asked of somebody, for the list of checks.
 struct Check {
-  std::string name;  // "local", "health", "ping", "latest-version", "latest-providers"
+  std::string name;  // "local", "health", "credentials", "ping", "latest-version", "latest-providers"
   std::chrono::milliseconds took{};
   std::optional<Error> error;
   std::string request_id;  // by which the platform's log knows it; empty where nothing was sent to it
