@@ -87,6 +87,7 @@ void add_completion(CLI::App& app, Globals& globals) {
 
   CLI::App* ask = app.add_subcommand("__complete", "")->group("");
   ask->prefix_command();
+  ask->fallthrough(false);
   ask->callback([&app, &globals, ask] {
     auto words = ask->remaining();
     if (!words.empty() && words.front() == "--") words.erase(words.begin());

@@ -105,7 +105,7 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 
 std::string closest(std::string_view word, const std::vector<std::string>& known) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(word.size() / 3, 1) + 1;
+  std::size_t best_distance = std::max<std::size_t>((word.size() + 1) / 3, 1) + 1;
   for (const std::string& candidate : known) {
     std::vector<std::size_t> row(candidate.size() + 1);
     for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
