@@ -38,7 +38,6 @@ class Gatherer {
     spawn("local", machine());
     spawn("health", health());
     if (exchange) spawn("credentials", credentials());
-    if (!config.auth_method.empty()) spawn("exchange", exchange());
     if (out_.registered) spawn("ping", ping());
     if (!out_.updates_url.empty()) {
       spawn("latest-version", latest());
