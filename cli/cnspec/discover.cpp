@@ -3,6 +3,7 @@
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "connectors.hpp"
+#include "terminal.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -32,6 +33,11 @@ std::string render_json(const provider::Row& asset) {
     out.AddMember(name, provider::to_json(asset.value(i), alloc), alloc);
   }
   return json::write_pretty(out, 2) + "\n";
+}
+
+Result<provider::Row> connect(runtime::Runtime& runtime, provider::ConnectRequest request) {
+  const Progress progress("connecting");
+  return runtime.run(runtime.identify(std::move(request)));
 }
 
 // The words after "discover", parsed against the connectors that are installed.
@@ -70,7 +76,7 @@ void run(Globals& globals, std::vector<std::string> words) {
   if (const auto extras = app.remaining(true); !extras.empty()) {
     exit_with(unexpected_words(*app.get_subcommands().front(), extras));
   }
-  const auto asset = runtime->run(runtime->identify(std::move(*request)));
+  const auto asset = connect(*runtime, std::move(*request));
   if (!asset) {
     print_error(asset.error());
     runtime->exit(exit_code(asset.error()));

@@ -9,6 +9,7 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "command.hpp"
+#include "terminal.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -73,8 +74,29 @@ Result<std::map<std::string, std::string>> parse_annotations(const std::vector<s
   return out;
 }
 
+// Asks for it when there is somebody to ask, and nothing else to log in with. Before the command's time
+// begins.
+Result<std::string> ask_for_token(const Globals& globals) {
+  if (!can_ask()) return std::string();
+  const auto config = config::load(globals.config);
+  if (!config || config->has_credentials() || !config->auth_method.empty() || !config->type.empty()) {
+    return std::string();
+  }
+  auto token = ask_hidden("registration token");
+  if (!token) return token;
+  const std::string_view trimmed = trim(*token);
+  if (trimmed.empty()) return fail("no registration token was typed", ErrorKind::kUsage);
+  return std::string(trimmed);
+}
+
+Result<std::string> log_in(runtime::Runtime& runtime, const runtime::LoginRequest& request) {
+  const Progress progress("registering with Mondoo Platform");
+  return runtime::login(runtime, request, {print_info, print_warning});
+}
+
 void run(Globals& globals, Flags& flags) {
   auto token = find_token(flags);
+  if (token && token->empty()) token = ask_for_token(globals);
   if (!token) exit_with(token.error());
   flags.request.token = std::move(*token);
   auto annotations = parse_annotations(flags.annotations);
@@ -82,7 +104,7 @@ void run(Globals& globals, Flags& flags) {
   flags.request.annotations = std::move(*annotations);
 
   const auto runtime = start(globals, std::chrono::seconds(30));
-  const auto agent = runtime::login(*runtime, flags.request, {print_info, print_warning});
+  const auto agent = log_in(*runtime, flags.request);
   if (!agent) {
     print_error(agent.error());
     runtime->exit(exit_code(agent.error()));
@@ -112,7 +134,9 @@ void add_login(CLI::App& app, Globals& globals) {
   CLI::App* command = app.add_subcommand("login", "Register this machine with the platform");
   command->alias("register");
   command->footer(
-      "The token is best given by --token-file, MONDOO_REGISTRATION_TOKEN or standard input (--token -): "
+      "Without a token, a terminal is asked for one, which is not shown. Else it is best given by "
+      "--token-file,\n"
+      "MONDOO_REGISTRATION_TOKEN or standard input (--token -): "
       "what stands on\n"
       "a command line can be read by every user of the machine. The configuration is written once the new "
       "credentials\n"

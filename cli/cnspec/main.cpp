@@ -1,9 +1,12 @@
 // cnspec: parses the command line and runs the one command it names.
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <exception>
 
 #include "base/interrupt.hpp"
+#include "base/terminal.hpp"
 #include "command.hpp"
 
 namespace {
@@ -16,7 +19,8 @@ int run(int argc, char** argv) {
   cli::Globals globals;
   app.require_subcommand(1);
   app.fallthrough();
-  app.get_formatter()->column_width(34);
+  constexpr int kNarrow = 72;
+  app.get_formatter()->column_width(terminal::columns(STDOUT_FILENO) < kNarrow ? 18 : 34);
   app.footer("An independent implementation; see the README for what it does and does not do.");
   cli::add_globals(app, globals);
   cli::add_login(app, globals);
@@ -26,6 +30,10 @@ int run(int argc, char** argv) {
   cli::add_version(app);
   cli::add_completion(app, globals);
   try {
+    if (argc < 2) {
+      cli::print(app.help());
+      return cli::kOk;
+    }
     app.parse(argc, argv);
     return cli::kOk;
   } catch (const cli::Exit& exit) {
