@@ -29,10 +29,9 @@ namespace {
 // loop that does not run any more.
 constexpr std::chrono::milliseconds kHttpGrace{500};
 
-// "--api-proxy" and the file's or environment's api_proxy, in the order users know.
-std::string effective_proxy(const Options& options, const config::Config& config) {
-  if (const char* set = std::getenv("MONDOO_API_PROXY")) return set;
-  return options.api_proxy.empty() ? config.api_proxy : options.api_proxy;
+std::optional<std::string> environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? std::optional<std::string>(value) : std::nullopt;
 }
 
 }  // namespace
@@ -66,7 +65,7 @@ Result<transport::Transport*> Runtime::transport() {
   auto network = load_network();
   if (!network) return fail(network.error());
   transport::Options options;
-  options.proxy = effective_proxy(options_, config_);
+  options.proxies = transport::choose_proxies(options_.api_proxy, config_.api_proxy, environment);
   options.ca_file = config_.ca_file;
   options.user_agent = std::string("PN/linux build/") + kBuild + " cnspec/" + kVersion;
   if (log::enabled(log::Level::kDebug)) options.trace = [](std::string_view line) { log::debug(line); };

@@ -1,12 +1,15 @@
 #include <curl/curl.h>
+#include <openssl/x509_vfy.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cstdlib>
 #include <map>
 #include <memory>
 #include <optional>
 
+#include "base/file.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
 #include "transport/engine.hpp"
@@ -17,6 +20,7 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxHeaders = 256;
+constexpr std::size_t kMaxTrusted = 16 << 20;  // bytes of certificates in one file
 
 // What may be printed of a URL: neither user and password nor the query, which may carry a token.
 std::string shown(std::string_view url) {
@@ -64,7 +68,8 @@ struct ListCleanup {
 struct Exchange {
   std::uint64_t id = 0;
   Request request;
-  Transport::Done done;
+  Engine::Done done;
+  std::optional<Proxy> proxy;
   Response response;
   std::unique_ptr<CURL, EasyCleanup> easy;
   std::unique_ptr<curl_slist, ListCleanup> headers;
@@ -77,7 +82,14 @@ struct Exchange {
 class CurlEngine final : public Engine {
  public:
   CurlEngine(Loop& loop, Options options)
-      : loop_(loop), options_(std::move(options)), multi_(curl_multi_init()) {
+      : loop_(loop),
+        options_(std::move(options)),
+        trusted_(options_.ca_file.empty() ? env("SSL_CERT_FILE") : options_.ca_file),
+        multi_(curl_multi_init()) {
+    if (!trusted_.empty()) {
+      const auto text = read_small_file(trusted_, kMaxTrusted);
+      revocation_lists_ = text && text->find("-----BEGIN X509 CRL-----") != std::string::npos;
+    }
     curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &CurlEngine::on_socket);
     curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
     curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &CurlEngine::on_timer);
@@ -89,12 +101,14 @@ class CurlEngine final : public Engine {
     curl_multi_cleanup(multi_);
   }
 
-  void start(std::uint64_t id, Request request, Transport::Done done) override {
+  void start(std::uint64_t id, Request request, Done done) override {
     auto exchange = std::make_unique<Exchange>();
     exchange->id = id;
     exchange->request = std::move(request);
     exchange->done = std::move(done);
-    if (auto ready = prepare(*exchange); !ready) return exchange->done(fail(ready.error()));
+    if (auto ready = prepare(*exchange); !ready) {
+      return exchange->done(fail(ready.error()), Connection::kHeld);
+    }
     CURL* easy = exchange->easy.get();
     exchanges_.emplace(easy, std::move(exchange));
     curl_multi_add_handle(multi_, easy);
@@ -103,12 +117,14 @@ class CurlEngine final : public Engine {
   // The deadline is ours and not libcurl's, which would wait for its resolver's thread.
   void expire(std::uint64_t id) override {
     for (const auto& [easy, exchange] : exchanges_) {
-      if (exchange->id == id) return finish(easy, fail(timeout_error(*exchange)));
+      if (exchange->id == id) return finish(easy, fail(timeout_error(*exchange)), Connection::kHeld);
     }
   }
 
   void cancel_all() override {
-    while (!exchanges_.empty()) finish(exchanges_.begin()->first, fail("cancelled", ErrorKind::kCancelled));
+    while (!exchanges_.empty()) {
+      finish(exchanges_.begin()->first, fail("cancelled", ErrorKind::kCancelled), Connection::kHeld);
+    }
   }
 
   void ready(int fd, bool read, bool write) override {
@@ -144,9 +160,15 @@ class CurlEngine final : public Engine {
     set(CURLOPT_HEADERFUNCTION, &CurlEngine::on_header);
     set(CURLOPT_HEADERDATA, &x);
     if (!options_.user_agent.empty()) set(CURLOPT_USERAGENT, options_.user_agent.c_str());
-    if (!options_.proxy.empty()) set(CURLOPT_PROXY, options_.proxy.c_str());
-    if (r.no_proxy) set(CURLOPT_NOPROXY, "*");
+    if (r.repeat == Request::Repeat::kNever) set(CURLOPT_FRESH_CONNECT, 1L);
+    if (r.deadline != Deadline::max()) {
+      // Not for the deadline's sake: of the time for connecting, libcurl gives each of a name's addresses a
+      // part.
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(r.deadline - Steady::now());
+      set(CURLOPT_CONNECTTIMEOUT_MS, std::max<long>(1, static_cast<long>(left.count())));
+    }
     trust(easy, r.insecure);
+    if (auto ready = set_proxy(x); !ready) return ready;
 
     if (!is_method(r.method)) {
       return fail("the method " + quoted_if_needed(r.method.substr(0, 80)) + " is none", ErrorKind::kInvalid);
@@ -163,19 +185,48 @@ class CurlEngine final : public Engine {
     return set_headers(x);
   }
 
+  Result<void> set_proxy(Exchange& x) const {
+    CURL* easy = x.easy.get();
+    const auto set = [&](CURLoption option, auto value) { curl_easy_setopt(easy, option, value); };
+    // Empty and not left out, or libcurl asks the environment.
+    set(CURLOPT_PROXY, "");
+    set(CURLOPT_NOPROXY, "");
+    if (x.request.no_proxy) return {};
+    auto proxy = proxy_for(x.request.url, options_.proxies);
+    if (!proxy) return fail(proxy.error());
+    x.proxy = std::move(*proxy);
+    if (!x.proxy) return {};
+    set(CURLOPT_PROXY, x.proxy->url.c_str());
+    set(CURLOPT_PROXYAUTH, static_cast<long>(CURLAUTH_BASIC));
+    set(CURLOPT_SOCKS5_AUTH, static_cast<long>(CURLAUTH_BASIC));
+    if (!x.proxy->user.empty() || !x.proxy->password.empty()) {
+      set(CURLOPT_PROXYUSERNAME, x.proxy->user.c_str());
+      set(CURLOPT_PROXYPASSWORD, x.proxy->password.c_str());
+    }
+    set(CURLOPT_PROXY_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+    return {};
+  }
+
+  // A request that accepts any certificate still knows its proxy.
   void trust(CURL* easy, bool insecure) const {
+    const std::string folder = env("SSL_CERT_DIR");
+    // What is named replaces the system's set; libcurl copies the strings.
+    if (!trusted_.empty() || !folder.empty()) {
+      const char* file = trusted_.empty() ? nullptr : trusted_.c_str();
+      const char* path = folder.empty() || !options_.ca_file.empty() ? nullptr : folder.c_str();
+      for (const CURLoption option : {CURLOPT_CAINFO, CURLOPT_PROXY_CAINFO})
+        curl_easy_setopt(easy, option, file);
+      for (const CURLoption option : {CURLOPT_CAPATH, CURLOPT_PROXY_CAPATH})
+        curl_easy_setopt(easy, option, path);
+    }
+    if (revocation_lists_) {
+      for (const CURLoption option : {CURLOPT_CRLFILE, CURLOPT_PROXY_CRLFILE}) {
+        curl_easy_setopt(easy, option, trusted_.c_str());
+      }
+    }
     if (insecure) {
       curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
       curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-      return;
-    }
-    const std::string file = options_.ca_file.empty() ? env("SSL_CERT_FILE") : options_.ca_file;
-    const std::string folder = env("SSL_CERT_DIR");
-    // What is named replaces the system's set; libcurl copies the strings.
-    if (!file.empty() || !folder.empty()) {
-      curl_easy_setopt(easy, CURLOPT_CAINFO, file.empty() ? nullptr : file.c_str());
-      curl_easy_setopt(easy, CURLOPT_CAPATH,
-                       folder.empty() || !options_.ca_file.empty() ? nullptr : folder.c_str());
     }
   }
 
@@ -250,11 +301,13 @@ class CurlEngine final : public Engine {
     while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
       if (message->msg != CURLMSG_DONE) continue;
       const auto it = exchanges_.find(message->easy_handle);
-      if (it != exchanges_.end()) finish(it->first, outcome(*it->second, message->data.result));
+      if (it == exchanges_.end()) continue;
+      const CURLcode code = message->data.result;
+      finish(it->first, outcome(*it->second, code), connection(*it->second, code));
     }
   }
 
-  void finish(CURL* easy, Result<Response> result) {
+  void finish(CURL* easy, Result<Response> result, Connection connection) {
     const auto it = exchanges_.find(easy);
     if (options_.trace) {
       const Exchange& x = *it->second;
@@ -265,48 +318,121 @@ class CurlEngine final : public Engine {
                      ", " + duration_text(Steady::now() - x.started));
     }
     curl_multi_remove_handle(multi_, easy);
-    const Transport::Done done = std::move(it->second->done);
+    const Done done = std::move(it->second->done);
     exchanges_.erase(it);
-    done(std::move(result));
+    done(std::move(result), connection);
+  }
+
+  static Connection connection(const Exchange& x, CURLcode code) {
+    const long error = number(x, CURLINFO_OS_ERRNO);
+    switch (code) {
+      case CURLE_COULDNT_CONNECT:
+        return error == ECONNREFUSED ? Connection::kRefused : Connection::kBroke;
+      case CURLE_GOT_NOTHING:
+      case CURLE_SEND_ERROR:
+        return Connection::kBroke;
+      case CURLE_RECV_ERROR:  // also what a proxy's refusal is called
+        return number(x, CURLINFO_HTTP_CONNECTCODE) / 100 <= 2 ? Connection::kBroke : Connection::kHeld;
+      case CURLE_SSL_CONNECT_ERROR:
+        return broken(x.error) ? Connection::kBroke : Connection::kHeld;
+      default:
+        return Connection::kHeld;
+    }
+  }
+
+  static bool broken(std::string_view detail) {
+    return detail.find("reset by peer") != detail.npos || detail.find("SSL_ERROR_SYSCALL") != detail.npos ||
+           detail.find("unexpected eof") != detail.npos;
   }
 
   Result<Response> outcome(Exchange& x, CURLcode code) {
-    if (code == CURLE_OK) {
-      long status = 0;
-      curl_easy_getinfo(x.easy.get(), CURLINFO_RESPONSE_CODE, &status);
-      x.response.status = static_cast<int>(status);
-      return std::move(x.response);
+    if (code != CURLE_OK) return fail(x.proxy && at_proxy(x) ? describe_proxy(x, code) : describe(x, code));
+    x.response.status = static_cast<int>(number(x, CURLINFO_RESPONSE_CODE));
+    // A proxy that passes requests on answers in the server's place.
+    if (x.proxy && !tunnels(x) && (x.response.status == 407 || x.response.status == 502)) {
+      return fail(proxy_answered(x, x.response.status));
     }
-    return fail(describe(x, code));
+    return std::move(x.response);
+  }
+
+  static long number(const Exchange& x, CURLINFO info) {
+    long value = 0;
+    curl_easy_getinfo(x.easy.get(), info, &value);
+    return value;
   }
 
   static Error about(const Exchange& x, const std::string& why, ErrorKind kind) {
     return Error(x.request.method + " " + shown(x.request.url) + ": " + why, kind);
   }
 
+  static std::string server(const Exchange& x) {
+    return host_of(shown(x.request.url));
+  }
+  static std::string proxy_name(const Exchange& x) {
+    return "the proxy " + printable(x.proxy->url) + " (" + x.proxy->source + ")";
+  }
+
+  static bool secure(const Exchange& x) {
+    const std::string_view url = x.request.url;
+    return url.size() > 5 && (url[4] == 's' || url[4] == 'S');
+  }
+  static bool socks(const Exchange& x) {
+    return x.proxy && x.proxy->scheme().starts_with("socks");
+  }
+  // Through a SOCKS proxy, or one that opened a way to the server when asked for it.
+  static bool tunnels(const Exchange& x) {
+    return x.proxy && (socks(x) || secure(x));
+  }
+
+  // Whether what failed lies between us and the proxy.
+  static bool at_proxy(const Exchange& x) {
+    if (number(x, CURLINFO_NUM_CONNECTS) == 0) return false;  // the way was open from before
+    if (socks(x)) return !connected(x);
+    return !secure(x) || number(x, CURLINFO_HTTP_CONNECTCODE) / 100 != 2;
+  }
+
+  static bool connected(const Exchange& x) {
+    return time(x, CURLINFO_CONNECT_TIME_T) != 0;
+  }
+
+  static curl_off_t time(const Exchange& x, CURLINFO info) {
+    curl_off_t microseconds = 0;
+    curl_easy_getinfo(x.easy.get(), info, &microseconds);
+    return microseconds;
+  }
+
   static Error timeout_error(const Exchange& x) {
-    const auto time = [&](CURLINFO info) {
-      curl_off_t microseconds = 0;
-      curl_easy_getinfo(x.easy.get(), info, &microseconds);
-      return microseconds;
-    };
-    const std::string url = shown(x.request.url);
-    const std::string phase = time(CURLINFO_NAMELOOKUP_TIME_T) == 0 ? "looking up the name of " + host_of(url)
-                              : time(CURLINFO_CONNECT_TIME_T) == 0  ? "connecting to " + host_of(url)
-                              : time(CURLINFO_APPCONNECT_TIME_T) == 0 && url.starts_with("https")
-                                  ? "the TLS handshake with " + host_of(url)
-                                  : "waiting for the answer";
     const auto patience =
-        std::chrono::duration_cast<std::chrono::milliseconds>(x.request.deadline - x.started);
-    return about(
-        x,
-        "timed out after " + duration_text(std::max(patience, std::chrono::milliseconds(0))) + ", " + phase,
-        ErrorKind::kTimeout);
+        std::max(std::chrono::duration_cast<std::chrono::milliseconds>(x.request.deadline - x.started),
+                 std::chrono::milliseconds(0));
+    return about(x, "timed out after " + duration_text(patience) + ", " + waited_for(x), ErrorKind::kTimeout);
+  }
+
+  static std::string waited_for(const Exchange& x) {
+    if (x.proxy && at_proxy(x)) {
+      if (time(x, CURLINFO_NAMELOOKUP_TIME_T) == 0) return "looking up the name of " + proxy_name(x);
+      if (!connected(x)) return "connecting to " + proxy_name(x);
+      return "waiting for " + proxy_name(x);
+    }
+    if (!x.proxy && time(x, CURLINFO_NAMELOOKUP_TIME_T) == 0) return "looking up the name of " + server(x);
+    if (!connected(x)) return "connecting to " + server(x);
+    if (secure(x) && time(x, CURLINFO_APPCONNECT_TIME_T) == 0) return "the TLS handshake with " + server(x);
+    return "waiting for the answer";
+  }
+
+  static std::string detail_of(const Exchange& x, CURLcode code) {
+    return x.error[0] ? printable(trim(x.error)) : curl_easy_strerror(code);
+  }
+
+  static std::string could_not_connect(const Exchange& x, const std::string& to, const std::string& detail) {
+    const long error = number(x, CURLINFO_OS_ERRNO);
+    return "could not connect to " + to + ": " +
+           (error ? std::system_category().message(static_cast<int>(error)) : detail);
   }
 
   static Error describe(const Exchange& x, CURLcode code) {
-    const std::string host = host_of(shown(x.request.url));
-    const std::string detail = x.error[0] ? printable(trim(x.error)) : curl_easy_strerror(code);
+    const std::string host = server(x);
+    const std::string detail = detail_of(x, code);
     switch (code) {
       case CURLE_URL_MALFORMAT:
         return about(x, "not a usable URL", ErrorKind::kInvalid);
@@ -317,22 +443,15 @@ class CurlEngine final : public Engine {
         return about(x, "expected an http or https URL", ErrorKind::kInvalid);
       case CURLE_COULDNT_RESOLVE_HOST:
         return about(x, "the name " + host + " could not be resolved", ErrorKind::kUnavailable);
-      case CURLE_COULDNT_RESOLVE_PROXY:
-        return about(x, "the proxy's name could not be resolved", ErrorKind::kUnavailable);
-      case CURLE_COULDNT_CONNECT: {
-        long error = 0;
-        curl_easy_getinfo(x.easy.get(), CURLINFO_OS_ERRNO, &error);
-        return about(x,
-                     "could not connect to " + host + ": " +
-                         (error ? std::system_category().message(static_cast<int>(error)) : detail),
-                     ErrorKind::kUnavailable);
-      }
+      case CURLE_COULDNT_CONNECT:
+        return about(x, could_not_connect(x, host, detail), ErrorKind::kUnavailable);
       case CURLE_PEER_FAILED_VERIFICATION:
-        return certificate_error(x, host, detail);
+        return certificate_error(x, host, number(x, CURLINFO_SSL_VERIFYRESULT));
       case CURLE_SSL_CACERT_BADFILE:
+      case CURLE_SSL_CRL_BADFILE:
         return about(x, "the trusted certificates cannot be read: " + detail, ErrorKind::kConfig);
       case CURLE_SSL_CONNECT_ERROR:
-        return about(x, "TLS with " + host + " failed: " + detail, ErrorKind::kUnavailable);
+        return tls_error(x, host, detail);
       case CURLE_GOT_NOTHING:
         return about(x, host + " closed the connection without an answer", ErrorKind::kUnavailable);
       case CURLE_PARTIAL_FILE:
@@ -353,23 +472,156 @@ class CurlEngine final : public Engine {
     }
   }
 
-  // In OpenSSL's own words; libcurl's buffer wraps them in more.
-  static Error certificate_error(const Exchange& x, const std::string& host, const std::string& detail) {
-    constexpr std::string_view prefix = "SSL certificate problem: ";
-    const bool chain = detail.starts_with(prefix);
-    const std::string why = chain ? detail.substr(prefix.size()) : detail;
-    Error error = about(x, "the certificate of " + host + " is not trusted: " + why, ErrorKind::kUnavailable);
-    if (why.find("issuer") != std::string::npos || why.find("self") != std::string::npos) {
-      return std::move(error).hint(
-          "if it is right, name the authority that signed it: --ca-file FILE or the key ca_file");
+  static Error describe_proxy(const Exchange& x, CURLcode code) {
+    const std::string proxy = proxy_name(x);
+    const std::string detail = detail_of(x, code);
+    if (const long answer = number(x, CURLINFO_HTTP_CONNECTCODE)) return proxy_answered(x, answer);
+    switch (code) {
+      case CURLE_COULDNT_RESOLVE_PROXY:
+        return about(x, "the name of " + proxy + " could not be resolved", ErrorKind::kUnavailable);
+      case CURLE_COULDNT_CONNECT:
+        return about(x, could_not_connect(x, proxy, detail), ErrorKind::kUnavailable);
+      case CURLE_PROXY:
+        return socks_error(x, detail);
+      case CURLE_PEER_FAILED_VERIFICATION:
+        return certificate_error(x, proxy, number(x, CURLINFO_PROXY_SSL_VERIFYRESULT));
+      case CURLE_SSL_CONNECT_ERROR:
+        return tls_error(x, proxy, detail);
+      case CURLE_GOT_NOTHING:
+      case CURLE_RECV_ERROR:
+      case CURLE_SEND_ERROR:
+        return about(x, proxy + " closed the connection without an answer", ErrorKind::kUnavailable);
+      case CURLE_UNSUPPORTED_PROTOCOL:
+      case CURLE_WEIRD_SERVER_REPLY:
+        return about(x, proxy + " did not answer as a proxy does", ErrorKind::kUnavailable);
+      case CURLE_WRITE_ERROR:
+      case CURLE_PARTIAL_FILE:
+      case CURLE_SSL_CACERT_BADFILE:
+      case CURLE_SSL_CRL_BADFILE:
+      case CURLE_OPERATION_TIMEDOUT:
+      case CURLE_URL_MALFORMAT:
+        return describe(x, code);
+      default:
+        return about(x, proxy + " cannot be used: " + detail, ErrorKind::kUnavailable);
     }
-    if (chain)
-      return std::move(error).hint("is the clock of this machine right? If so, it is the server's to mend");
-    return error;
+  }
+
+  static Error proxy_answered(const Exchange& x, long status) {
+    const std::string proxy = proxy_name(x);
+    const std::string http = " (HTTP " + std::to_string(status) + ")";
+    if (status == 407) {
+      if (!x.proxy->user.empty()) {
+        return about(x, proxy + " refuses the user and password for it" + http, ErrorKind::kUnavailable)
+            .hint("check them in " + x.proxy->source + "; it must accept them as Basic authentication");
+      }
+      return about(x, proxy + " wants a user and a password" + http, ErrorKind::kUnavailable)
+          .hint("name them in " + x.proxy->source + ": " + std::string(x.proxy->scheme()) +
+                "://USER:PASSWORD@HOST:PORT");
+    }
+    if (status == 502 || status == 503 || status == 504) {
+      return about(x, proxy + " could not reach " + server(x) + http, ErrorKind::kUnavailable);
+    }
+    if (status / 100 == 2)
+      return about(x, proxy + " did not answer as a proxy does", ErrorKind::kUnavailable);
+    return about(x, proxy + " does not let through to " + server(x) + http, ErrorKind::kUnavailable)
+        .hint("ask whoever runs it, or except the host with NO_PROXY");
+  }
+
+  static Error socks_error(const Exchange& x, const std::string& detail) {
+    const std::string proxy = proxy_name(x);
+    long reason = CURLPX_OK;
+    curl_easy_getinfo(x.easy.get(), CURLINFO_PROXY_ERROR, &reason);
+    const auto said = [&](const std::string& what) { return about(x, what, ErrorKind::kUnavailable); };
+    switch (reason) {
+      case CURLPX_RESOLVE_HOST:
+        return said("the name " + server(x) + " could not be resolved")
+            .hint("socks5:// looks names up here; socks5h:// leaves it to the proxy");
+      case CURLPX_NO_AUTH:
+        return said(proxy + " wants a user and a password")
+            .hint("name them in " + x.proxy->source + ": " + std::string(x.proxy->scheme()) +
+                  "://USER:PASSWORD@HOST:PORT");
+      case CURLPX_USER_REJECTED:
+        return said(proxy + " refuses the user and password for it").hint("check them in " + x.proxy->source);
+      case CURLPX_REPLY_CONNECTION_REFUSED:
+      case CURLPX_REPLY_HOST_UNREACHABLE:
+      case CURLPX_REPLY_NETWORK_UNREACHABLE:
+      case CURLPX_REPLY_TTL_EXPIRED:
+      case CURLPX_REPLY_GENERAL_SERVER_FAILURE:
+        return said(proxy + " could not reach " + server(x));
+      case CURLPX_REPLY_NOT_ALLOWED:
+        return said(proxy + " does not let through to " + server(x))
+            .hint("ask whoever runs it, or except the host with NO_PROXY");
+      case CURLPX_RECV_CONNECT:
+      case CURLPX_RECV_AUTH:
+      case CURLPX_RECV_REQACK:
+      case CURLPX_RECV_ADDRESS:
+      case CURLPX_CLOSED:
+        return said(proxy + " closed the connection without an answer");
+      default:
+        return said(proxy + " did not answer as a SOCKS 5 proxy does: " + detail);
+    }
+  }
+
+  // `whose` is the server or the proxy; `verdict` is OpenSSL's, X509_V_OK when only the name does not fit.
+  static Error certificate_error(const Exchange& x, const std::string& whose, long verdict) {
+    const auto said = [&](const std::string& what, const char* hint) {
+      return about(x, "the certificate of " + whose + " " + what, ErrorKind::kUnavailable).hint(hint);
+    };
+    constexpr char kAuthority[] =
+        "if it is right, name the authority that signed it: --ca-file FILE or the key ca_file";
+    constexpr char kTheirs[] = "is the clock of this machine right? If so, it is the server's to mend";
+    switch (verdict) {
+      case X509_V_ERR_CERT_HAS_EXPIRED:
+        return said("has expired", kTheirs);
+      case X509_V_ERR_CERT_NOT_YET_VALID:
+        return said("is not valid yet", kTheirs);
+      case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+        return said("is not trusted: it is self-signed",
+                    "if it is right, trust it as its own authority: --ca-file FILE or the key ca_file");
+      case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+      case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+      case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+      case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+        return said(std::string("is not trusted: ") + X509_verify_cert_error_string(verdict), kAuthority);
+      case X509_V_ERR_CERT_REVOKED:
+        return said("has been revoked",
+                    "it is the server's to mend; until then, do not trust what answers there");
+      case X509_V_ERR_UNABLE_TO_GET_CRL:
+      case X509_V_ERR_CRL_HAS_EXPIRED:
+        return said(
+            verdict == X509_V_ERR_CRL_HAS_EXPIRED
+                ? "cannot be checked: the revocation list of its authority has expired"
+                : "cannot be checked: an authority in its chain has no revocation list",
+            "renew the revocation lists in the file of trusted certificates, or take all of them out");
+      case X509_V_OK:
+        return said("is not trusted: it is for another name",
+                    "is the address right? If so, it is the server's to mend");
+      default:
+        return said(std::string("is not trusted: ") + X509_verify_cert_error_string(verdict), kTheirs);
+    }
+  }
+
+  static Error tls_error(const Exchange& x, const std::string& who, const std::string& detail) {
+    const auto says = [&](std::string_view words) { return detail.find(words) != std::string::npos; };
+    if (says("unsupported protocol") || says("alert protocol version")) {
+      return about(x, who + " offers only versions of TLS before 1.2, which are not safe",
+                   ErrorKind::kUnavailable)
+          .hint("it is the server's to mend");
+    }
+    if (says("wrong version number") || says("http request") || says("packet length too long")) {
+      return about(x, who + " does not speak TLS", ErrorKind::kUnavailable)
+          .hint("is the port right, and is it https at all?");
+    }
+    if (broken(detail)) {
+      return about(x, who + " broke off the TLS handshake", ErrorKind::kUnavailable);
+    }
+    return about(x, "TLS with " + who + " failed: " + detail, ErrorKind::kUnavailable);
   }
 
   Loop& loop_;
   const Options options_;
+  const std::string trusted_;  // a file; empty: the system's set
+  bool revocation_lists_ = false;
   CURLM* multi_;
   std::map<CURL*, std::unique_ptr<Exchange>> exchanges_;
 };

@@ -24,10 +24,14 @@ class Engine {
     virtual void wake_after(std::optional<std::chrono::milliseconds> delay) = 0;
   };
 
+  // What became of the connection.
+  enum class Connection { kHeld, kRefused, kBroke };
+  using Done = std::function<void(Result<Response>, Connection)>;
+
   virtual ~Engine() = default;
 
   // `done` is called once, from inside any function of the engine. `id` is the caller's, and new.
-  virtual void start(std::uint64_t id, Request request, Transport::Done done) = 0;
+  virtual void start(std::uint64_t id, Request request, Done done) = 0;
   // The request's deadline has passed: it ends with kTimeout. Nothing happens when it has ended.
   virtual void expire(std::uint64_t id) = 0;
   virtual void cancel_all() = 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "transport/proxy.hpp"
 
 namespace boost::asio {
 class io_context;
@@ -29,7 +30,18 @@ struct Request {
   Deadline deadline = Deadline::max();
   std::size_t max_answer = 1 << 20;  // a larger body is an error
   bool insecure = false;             // accept any certificate
-  bool no_proxy = false;
+  bool no_proxy = false;             // ask directly, whatever the settings say
+
+  // Whether the other side may be told twice.
+  enum class Repeat {
+    kNever,          // goes out on a connection of its own, since one that was kept may turn out dead
+    kIfUndelivered,  // again on a new connection when the kept one was dead, which nobody can be quite sure
+                     // of
+    // Asking twice changes nothing: asked again, twice at most and before the deadline, when the connection
+    // was refused or broke, or when the answer is 429 or 503 and says when to come back.
+    kFreely,
+  };
+  Repeat repeat = Repeat::kIfUndelivered;
 };
 
 struct Response {
@@ -41,8 +53,10 @@ struct Response {
 };
 
 struct Options {
-  std::string proxy;    // URL; empty: the environment decides
-  std::string ca_file;  // PEM; empty: SSL_CERT_FILE, then the system's
+  ProxySettings proxies;  // all that is gone by: libcurl never looks at the environment
+  // PEM; empty: SSL_CERT_FILE, then the system's. Revocation lists in it (X509 CRL) are held against every
+  // certificate; then each authority must have one.
+  std::string ca_file;
   std::string user_agent;
   // Told one line about each exchange, for the log; never a header or a body.
   std::function<void(std::string_view)> trace;
