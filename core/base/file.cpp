@@ -45,32 +45,6 @@ bool write_all(int fd, std::string_view text) {
   return true;
 }
 
-Result<void> make_folders(const std::filesystem::path& folder) {
-  if (folder.empty()) return {};
-  struct stat info {};
-  if (::stat(folder.c_str(), &info) == 0) {
-    if (S_ISDIR(info.st_mode)) return {};
-    return failed(folder, "expected a folder, found a file");
-  }
-  if (auto made = make_folders(folder.parent_path()); !made) return made;
-  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return failed(folder, std::strerror(errno));
-  return {};
-}
-
-// Where a file of this name lies. A link that points at nothing yet names the file to be made.
-std::filesystem::path behind_links(const std::filesystem::path& named) {
-  std::error_code ec;
-  std::filesystem::path path = std::filesystem::absolute(named, ec);
-  if (const auto target = std::filesystem::canonical(path, ec); !ec) return target;
-  constexpr int kMaxLinks = 40;  // as many as Linux follows
-  for (int i = 0; i < kMaxLinks; ++i) {
-    const auto target = std::filesystem::read_symlink(path, ec);
-    if (ec) return path;
-    path = (path.parent_path() / target).lexically_normal();
-  }
-  return path;
-}
-
 Result<void> write_beside(const std::filesystem::path& path, std::string_view text, mode_t mode,
                           bool then_rename) {
   const interrupt::Hold hold;  // no half-written file stays behind
@@ -89,6 +63,31 @@ Result<void> write_beside(const std::filesystem::path& path, std::string_view te
 }
 
 }  // namespace
+
+Result<void> make_folders(const std::filesystem::path& folder) {
+  if (folder.empty()) return {};
+  struct stat info {};
+  if (::stat(folder.c_str(), &info) == 0) {
+    if (S_ISDIR(info.st_mode)) return {};
+    return failed(folder, "expected a folder, found a file");
+  }
+  if (auto made = make_folders(folder.parent_path()); !made) return made;
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return failed(folder, std::strerror(errno));
+  return {};
+}
+
+std::filesystem::path behind_links(const std::filesystem::path& named) {
+  std::error_code ec;
+  std::filesystem::path path = std::filesystem::absolute(named, ec);
+  if (const auto target = std::filesystem::canonical(path, ec); !ec) return target;
+  constexpr int kMaxLinks = 40;  // as many as Linux follows
+  for (int i = 0; i < kMaxLinks; ++i) {
+    const auto target = std::filesystem::read_symlink(path, ec);
+    if (ec) return path;
+    path = (path.parent_path() / target).lexically_normal();
+  }
+  return path;
+}
 
 Result<std::string> read_small_file(const std::filesystem::path& path, std::size_t max_size) {
   const Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));

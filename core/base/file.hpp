@@ -19,6 +19,12 @@ Result<std::string> read_small_file(const std::filesystem::path& path, std::size
 // renamed. Follows a link to the file it means. Makes the folder (0700) when it is missing.
 Result<void> write_file_atomically(const std::filesystem::path& path, std::string_view text, mode_t mode);
 
+// Where a file of this name lies. A link that points at nothing yet names the file to be made.
+std::filesystem::path behind_links(const std::filesystem::path& named);
+
+// Makes the folder and those above it that are missing, for their owner alone.
+Result<void> make_folders(const std::filesystem::path& folder);
+
 // Whether write_file_atomically would succeed for a text of this size: all is done but the rename.
 Result<void> check_room_for_file(const std::filesystem::path& path, std::size_t size);
 

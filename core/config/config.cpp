@@ -1,14 +1,21 @@
 #include "config/config.hpp"
 
-#include <yaml-cpp/yaml.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
+#include <cstdio>
 #include <cstdlib>
+#include <sstream>
 
 #include "base/encoding.hpp"
 #include "base/file.hpp"
+#include "base/json.hpp"
 #include "base/text.hpp"
+#include "config/document.hpp"
+#include "config/keys.hpp"
+#include "config/lock.hpp"
 
 namespace cnspec::config {
 namespace {
@@ -20,108 +27,223 @@ constexpr char kSystemFile[] = "/etc/opt/mondoo/mondoo.yml";
 // More than a key, a certificate and some MRNs take.
 constexpr std::size_t kCredentialsSize = 16384;
 
-// The keys that are text, and where they go. The first that is set wins where two share a place.
-struct TextKey {
-  const char* name;
-  std::string Config::*member;
-};
-constexpr TextKey kTextKeys[] = {
-    {"agent_mrn", &Config::agent_mrn},
-    {"mrn", &Config::mrn},
-    {"private_key", &Config::private_key},
-    {"certificate", &Config::certificate},
-    {"scope_mrn", &Config::scope_mrn},
-    {"space_mrn", &Config::scope_mrn},
-    {"parent_mrn", &Config::scope_mrn},
-    {"api_endpoint", &Config::api_endpoint},
-    {"api_proxy", &Config::api_proxy},
-    {"ca_file", &Config::ca_file},
-    {"updates_url", &Config::updates_url},
-    {"name", &Config::name},
-    {"log.format", &Config::log_format},
-    {"private_key_file", &Config::private_key_file},
-    {"auth.method", &Config::auth_method},
-    {"type", &Config::type},
-    {"audience", &Config::audience},
-    {"issuerUri", &Config::issuer_uri},
-    {"jwtToken", &Config::jwt_token},
-    {"universeDomain", &Config::universe_domain},
-    {"subjectTokenType", &Config::subject_token_type},
-};
-
-tl::unexpected<Error> unusable(const std::string& what) {
-  return fail(what, ErrorKind::kConfig);
-}
-
-std::string place(const std::string& name, const YAML::Mark& mark) {
-  if (mark.is_null()) return name;
-  return name + ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1);
-}
-
-// A mapping, or null for an empty text. `name` stands for the text in errors.
-Result<YAML::Node> parse(const std::string& text, const std::string& name) {
-  try {
-    YAML::Node root = YAML::Load(text);
-    if (!root.IsNull() && !root.IsMap())
-      return unusable(name + ": expected \"key: value\" lines (YAML) or a JSON object");
-    return root;
-  } catch (const YAML::Exception& error) {
-    return unusable(place(name, error.mark) + ": " + error.msg);
-  }
-}
-
-// "log.format" is found under that flat name and as format below log.
-YAML::Node find(const YAML::Node& root, const std::string& key) {
-  if (!root.IsMap()) return {};
-  if (const YAML::Node flat = root[key]) return flat;
-  const auto dot = key.find('.');
-  if (dot == std::string::npos) return YAML::Node(YAML::NodeType::Undefined);
-  const YAML::Node outer = root[key.substr(0, dot)];
-  return outer && outer.IsMap() ? outer[key.substr(dot + 1)] : YAML::Node(YAML::NodeType::Undefined);
-}
-
-Result<void> read_keys(const YAML::Node& root, const std::string& name, Config& config) {
-  std::vector<std::string Config::*> done;
-  for (const TextKey& key : kTextKeys) {
-    if (std::find(done.begin(), done.end(), key.member) != done.end()) continue;
-    const YAML::Node node = find(root, key.name);
-    if (!node.IsDefined() || node.IsNull()) continue;
-    if (!node.IsScalar()) return unusable(place(name, node.Mark()) + ": " + key.name + " must be text");
-    if (node.Scalar().empty()) continue;
-    config.*key.member = node.Scalar();
-    done.push_back(key.member);
-  }
-  const YAML::Node annotations = find(root, "annotations");
-  if (!annotations.IsDefined() || annotations.IsNull()) return {};
-  if (!annotations.IsMap())
-    return unusable(place(name, annotations.Mark()) + ": annotations must map names to texts");
-  for (const auto& entry : annotations) {
-    if (!entry.first.IsScalar() || !entry.second.IsScalar()) {
-      return unusable(place(name, entry.first.Mark()) + ": an annotation must be text");
-    }
-    config.annotations[entry.first.Scalar()] = entry.second.Scalar();
-  }
-  return {};
-}
-
-const char* environment(const char* key) {
-  std::string name = "MONDOO_";
-  for (const char* c = key; *c; ++c) {
+const char* environment(const Key& key, std::string& name) {
+  name = "MONDOO_";
+  for (const char* c = key.name; *c; ++c) {
     name += *c == '.' || *c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(*c)));
   }
   const char* value = std::getenv(name.c_str());
   return value && *value ? value : nullptr;
 }
 
-void read_environment(Config& config) {
-  std::vector<std::string Config::*> done;
-  for (const TextKey& key : kTextKeys) {
-    if (std::find(done.begin(), done.end(), key.member) != done.end()) continue;
-    if (const char* value = environment(key.name)) {
-      config.*key.member = value;
-      done.push_back(key.member);
+const char* kind_name(const YAML::Node& node) {
+  return node.IsMap() ? "a mapping" : node.IsSequence() ? "a list" : node.IsNull() ? "nothing" : "a text";
+}
+
+std::optional<bool> to_truth(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const char* yes : {"true", "t", "1", "yes", "on", "y"})
+    if (text == yes) return true;
+  for (const char* no : {"false", "f", "0", "no", "off", "n"})
+    if (text == no) return false;
+  return std::nullopt;
+}
+
+// The value of a key that is one text, in the file or in a variable; `where` stands before errors.
+Result<Value> from_text(const Key& key, const std::string& text, const std::string& where) {
+  if (key.kind == Kind::kTruth) {
+    if (const auto truth = to_truth(text)) return Value(*truth);
+    return unusable(where + ": " + key.name + " must be true or false, found " + quoted_if_needed(text));
+  }
+  if (key.kind == Kind::kMinutes) {
+    int minutes = -1;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), minutes);
+    if (error == std::errc() && end == text.data() + text.size() && minutes >= 0) return Value(minutes);
+    return unusable(where + ": " + key.name + " must be a whole number of minutes, found " +
+                    quoted_if_needed(text));
+  }
+  if (key.kind == Kind::kTexts) {
+    std::vector<std::string> words;
+    std::istringstream in(text);
+    for (std::string word; in >> word;) words.push_back(word);
+    return Value(words);
+  }
+  return Value(text);
+}
+
+Result<Value> map_from(const Key& key, const YAML::Node& node, const std::string& name) {
+  std::map<std::string, std::string> out;
+  if (!node.IsMap()) {
+    return unusable(place(name, node.Mark()) + ": " + key.name + " must map names to texts, found " +
+                    kind_name(node));
+  }
+  for (const auto& entry : node) {
+    if (!entry.first.IsScalar() || !(entry.second.IsScalar() || entry.second.IsNull())) {
+      return unusable(place(name, entry.first.Mark()) + ": " + key.name + " must map names to texts, found " +
+                      kind_name(entry.first.IsScalar() ? entry.second : entry.first));
+    }
+    out[entry.first.Scalar()] = entry.second.IsScalar() ? entry.second.Scalar() : "";
+  }
+  return Value(out);
+}
+
+Result<Value> texts_from(const Key& key, const YAML::Node& node, const std::string& name) {
+  std::vector<std::string> out;
+  for (const auto& item : node) {
+    if (!item.IsScalar()) {
+      return unusable(place(name, item.Mark()) + ": " + key.name + " must be a list of texts, found " +
+                      kind_name(item));
+    }
+    out.push_back(item.Scalar());
+  }
+  return Value(out);
+}
+
+Result<Value> from_node(const Key& key, const YAML::Node& node, const std::string& name) {
+  if (key.kind == Kind::kMap) return map_from(key, node, name);
+  if (key.kind == Kind::kTexts && node.IsSequence()) return texts_from(key, node, name);
+  if (node.IsScalar()) return from_text(key, node.Scalar(), place(name, node.Mark()));
+  const char* expected = key.kind == Kind::kTruth     ? "true or false"
+                         : key.kind == Kind::kMinutes ? "a whole number of minutes"
+                         : key.kind == Kind::kTexts   ? "a list of texts"
+                                                      : "text";
+  return unusable(place(name, node.Mark()) + ": " + key.name + " must be " + expected + ", found " +
+                  kind_name(node));
+}
+
+// A variable cannot hold a mapping, but the JSON of one.
+Result<Value> from_variable(const Key& key, const std::string& text, const std::string& variable) {
+  if (key.kind != Kind::kMap) return from_text(key, text, variable);
+  auto parsed = json::parse(text);
+  if (!parsed || !parsed->IsObject()) {
+    return unusable(variable + ": expected a JSON object such as {\"name\": \"text\"}");
+  }
+  auto node = parse(text, variable);
+  return node ? map_from(key, node->IsNull() ? YAML::Node(YAML::NodeType::Map) : *node, variable)
+              : fail(node.error());
+}
+
+// Nothing: not set there.
+Result<std::optional<Setting>> in_environment(const Key& key) {
+  std::string variable;
+  const char* text = environment(key, variable);
+  if (!text) return std::nullopt;
+  auto value = from_variable(key, text, variable);
+  if (!value) return fail(value.error());
+  return Setting{key.name, std::move(*value), Origin::kEnvironment, variable};
+}
+
+Result<std::optional<Setting>> in_source(const Key& key, const YAML::Node& root, const std::string& name) {
+  const YAML::Node node = find(root, key.name);
+  if (!node.IsDefined() || node.IsNull() || (node.IsScalar() && node.Scalar().empty())) return std::nullopt;
+  auto value = from_node(key, node, name);
+  if (!value) return fail(value.error());
+  return Setting{key.name, std::move(*value), Origin::kFile, place(name, node.Mark())};
+}
+
+// What stands in the source is checked also where a variable goes before it.
+Result<void> read_settings(const YAML::Node& root, const std::string& name, Config& config) {
+  for (const Key& key : keys()) {
+    auto written = in_source(key, root, name);
+    if (!written) return fail(written.error());
+    auto variable = in_environment(key);
+    if (!variable) return fail(variable.error());
+    if (*variable) {
+      config.settings.push_back(std::move(**variable));
+    } else if (*written) {
+      config.settings.push_back(std::move(**written));
+    } else if (key.otherwise) {
+      auto value = from_text(key, key.otherwise, "");
+      config.settings.push_back({key.name, std::move(*value), Origin::kDefault, ""});
     }
   }
+  return {};
+}
+
+// A key with a dot may also stand, as the part before the dot, for a mapping.
+Result<void> read_unknown(const YAML::Node& root, const std::string& name, Config& config) {
+  if (!root.IsMap()) return {};
+  for (const auto& entry : root) {
+    const std::string text = entry.first.IsScalar() ? entry.first.Scalar() : "?";
+    if (key_named(text)) continue;
+    const auto inner = std::find_if(keys().begin(), keys().end(), [&](const Key& key) {
+      return std::string_view(key.name).starts_with(text + ".");
+    });
+    if (inner == keys().end()) {
+      config.unknown_keys.push_back(text);
+    } else if (entry.second.IsMap()) {
+      for (const auto& below : entry.second) {
+        const std::string full = text + "." + (below.first.IsScalar() ? below.first.Scalar() : "?");
+        if (!key_named(full)) config.unknown_keys.push_back(full);
+      }
+    } else if (!entry.second.IsNull()) {
+      return unusable(place(name, entry.second.Mark()) + ": " + text + " must be a mapping, as of " +
+                      (inner->name + text.size() + 1) + ", found " + kind_name(entry.second));
+    }
+  }
+  return {};
+}
+
+// To where the program looks for them. Of keys that share a place, one in the environment goes before all of
+// the file's.
+void fill_members(Config& config) {
+  std::vector<std::string Config::*> done;
+  for (const Origin origin : {Origin::kEnvironment, Origin::kFile}) {
+    for (const Setting& setting : config.settings) {
+      const Key* key = key_named(setting.key);
+      const auto* text = std::get_if<std::string>(&setting.value);
+      if (setting.origin != origin || !text || !key->member) continue;
+      if (std::find(done.begin(), done.end(), key->member) != done.end()) continue;
+      config.*key->member = *text;
+      done.push_back(key->member);
+    }
+  }
+  if (const Setting* set = config.find("annotations"))
+    config.annotations = std::get<std::map<std::string, std::string>>(set->value);
+  if (const Setting* set = config.find("features"))
+    config.features = std::get<std::vector<std::string>>(set->value);
+}
+
+// A document of type external_account says so instead of auth.method, and names the platform in its own way.
+void follow_external_account(Config& config) {
+  if (config.type != "external_account") return;
+  const Setting type = *config.find("type");
+  const auto follow = [&](const char* name, const std::string& text, const Setting& because) {
+    if (const Setting* set = config.find(name); set && set->origin == Origin::kEnvironment) return;
+    set_by_flag(config, name, text, "");
+    for (Setting& setting : config.settings) {
+      if (setting.key == name) setting = {name, text, because.origin, because.from};
+    }
+  };
+  follow("auth.method", "wif", type);
+  if (!config.universe_domain.empty()) {
+    const Setting domain = *config.find("universeDomain");
+    follow("api_endpoint", config.universe_domain, domain);
+  }
+}
+
+std::string for_a_shell(const std::string& text) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+@%:,=~";
+  if (!text.empty() && text.find_first_not_of(kPlain) == text.npos && text.front() != '~') return text;
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+void warn_of_readers(Config& config) {
+  if (config.source.kind != Source::Kind::kFile) return;
+  const auto secret = std::find_if(config.settings.begin(), config.settings.end(), [](const Setting& s) {
+    return s.origin == Origin::kFile && key_named(s.key)->kind == Kind::kSecret;
+  });
+  struct stat info {};
+  if (secret == config.settings.end() || ::stat(config.source.path.c_str(), &info) != 0) return;
+  if ((info.st_mode & (S_IRWXG | S_IRWXO)) == 0) return;
+  char mode[8];
+  std::snprintf(mode, sizeof mode, "%04o", info.st_mode & 07777u);
+  config.warnings.push_back(Error(printable(config.source.path.string()) + " holds " + secret->key +
+                                  ", and others can read or change it (mode " + mode + ")")
+                                .hint("chmod 600 " + for_a_shell(config.source.path.string())));
 }
 
 fs::path home_file() {
@@ -169,70 +291,6 @@ Result<std::optional<std::string>> read_source(std::string_view flag, Source& so
   return text;
 }
 
-// A block keeps a key readable, but says nothing of how often a text ends its line or where it is indented.
-bool fits_a_block(const std::string& text) {
-  return text.find('\n') != text.npos && text.ends_with('\n') && !text.ends_with("\n\n") &&
-         text.front() != ' ' && text.front() != '\n' && printable(text).find("\\x") == std::string::npos &&
-         text.find('\t') == text.npos;
-}
-
-// yaml-cpp forgets which texts were quoted unless it is told again, and "true" must stay a text.
-void emit(YAML::Emitter& out, const YAML::Node& node) {
-  switch (node.Type()) {
-    case YAML::NodeType::Map:
-      out << YAML::BeginMap;
-      for (const auto& entry : node) {
-        out << YAML::Key;
-        emit(out, entry.first);
-        out << YAML::Value;
-        emit(out, entry.second);
-      }
-      out << YAML::EndMap;
-      return;
-    case YAML::NodeType::Sequence:
-      out << YAML::BeginSeq;
-      for (const auto& item : node) emit(out, item);
-      out << YAML::EndSeq;
-      return;
-    case YAML::NodeType::Scalar:
-      if (fits_a_block(node.Scalar()))
-        out << YAML::Literal;
-      else if (node.Tag() == "!" || node.Scalar().find('\n') != std::string::npos)
-        out << YAML::DoubleQuoted;
-      out << node.Scalar();
-      return;
-    default:
-      out << YAML::Null;
-  }
-}
-
-// Quoted, so that no reader takes a name like "on" or "1.10" for something else; but small numbers, which
-// every reader gives back as they were.
-YAML::Node value_node(const std::string& text) {
-  YAML::Node node(text);
-  const bool number = !text.empty() && text.size() < 10 && (text == "0" || text.front() != '0') &&
-                      text.find_first_not_of("0123456789") == text.npos;
-  if (!number) node.SetTag("!");
-  return node;
-}
-
-void change_key(YAML::Node& root, const Change& change) {
-  const auto dot = change.key.find('.');
-  const bool removed = !change.text && change.map.empty();
-  if (removed || dot != std::string::npos) root.remove(change.key);  // of a dotted key, its flat form
-  if (removed) return;
-  YAML::Node value(YAML::NodeType::Map);
-  if (change.text) value = value_node(*change.text);
-  for (const auto& [name, text] : change.map) value[name] = value_node(text);
-  if (dot == std::string::npos) {
-    root[change.key] = value;
-    return;
-  }
-  YAML::Node outer = root[change.key.substr(0, dot)];
-  if (!outer.IsMap()) outer = YAML::Node(YAML::NodeType::Map);
-  outer[change.key.substr(dot + 1)] = value;
-}
-
 }  // namespace
 
 void normalise_endpoint(std::string& endpoint) {
@@ -252,30 +310,60 @@ Result<Config> load(std::string_view flag) {
   Config config;
   auto text = read_source(flag, config.source);
   if (!text) return fail(text.error());
-  if (*text) {
-    const std::string name =
-        config.source.path.empty() ? "MONDOO_CONFIG_BASE64" : printable(config.source.path.string());
-    auto root = parse(**text, name);
-    if (!root) return fail(root.error());
-    if (auto good = read_keys(*root, name, config); !good) return fail(good.error());
-  }
-  read_environment(config);
+  const std::string name =
+      config.source.path.empty() ? "MONDOO_CONFIG_BASE64" : printable(config.source.path.string());
+  auto root = parse(*text ? **text : "", name);
+  if (!root) return fail(root.error());
+  if (auto good = read_settings(*root, name, config); !good) return fail(good.error());
+  if (auto good = read_unknown(*root, name, config); !good) return fail(good.error());
+  fill_members(config);
+  follow_external_account(config);
+  warn_of_readers(config);
   normalise_endpoint(config.api_endpoint);
   return config;
 }
 
-Result<void> save(const fs::path& path, const std::vector<Change>& changes) {
+namespace {
+
+// Left behind by one that was killed; nobody else writes while we hold the lock.
+void remove_unfinished(const fs::path& path) {
+  const std::string begin = path.filename().string() + ".";
+  std::error_code ec;
+  for (fs::directory_iterator it(path.parent_path(), ec), end; !ec && it != end; it.increment(ec)) {
+    const std::string name = it->path().filename().string();
+    constexpr std::size_t kRandom = 12;
+    const bool ours = name.starts_with(begin) && name.ends_with(".tmp") &&
+                      name.size() == begin.size() + kRandom + 4 &&
+                      name.find_first_not_of("0123456789abcdef", begin.size()) == name.size() - 4;
+    std::error_code ignored;
+    if (ours) fs::remove(it->path(), ignored);
+  }
+}
+
+}  // namespace
+
+Result<void> save(const fs::path& named, const std::vector<Change>& changes,
+                  std::chrono::steady_clock::time_point deadline,
+                  const std::optional<std::pair<std::string, std::string>>& only_if) {
+  const fs::path path = behind_links(named);
   const std::string name = printable(path.string());
+  if (auto made = make_folders(path.parent_path()); !made) return made;
+  auto lock = FileLock::take(path, deadline);
+  if (!lock) return fail(lock.error());
   auto text = read_small_file(path);
   if (!text && text.error().kind() != ErrorKind::kNotFound) return fail(text.error());
-  auto root = parse(text ? *text : "", name);
-  if (!root) return fail(root.error());
-  if (!root->IsMap()) *root = YAML::Node(YAML::NodeType::Map);
-  for (const Change& change : changes) change_key(*root, change);
-  YAML::Emitter out;
-  emit(out, *root);
-  if (!out.good()) return fail(name + ": cannot be written as YAML: " + out.GetLastError());
-  return write_file_atomically(path, std::string(out.c_str()) + "\n", 0600);
+  const std::string before = text ? *text : "";
+  if (only_if) {
+    auto root = parse(before, name);
+    if (!root) return fail(root.error());
+    const YAML::Node now = find(*root, only_if->first);
+    if (!now.IsDefined() || !now.IsScalar() || now.Scalar() != only_if->second)
+      return fail(name + ": has been changed meanwhile: " + only_if->first + " is another");
+  }
+  auto after = edited(before, changes, name);
+  if (!after) return fail(after.error());
+  remove_unfinished(path);
+  return write_file_atomically(path, *after, 0600);
 }
 
 }  // namespace cnspec::config

@@ -1,0 +1,120 @@
+#include "config/keys.hpp"
+
+#include <algorithm>
+
+namespace cnspec::config {
+namespace {
+
+// Those without a member are for other programs that read the same file: we read them to show them.
+constexpr Key kKeys[] = {
+    {"agent_mrn", Kind::kText, &Config::agent_mrn},
+    {"mrn", Kind::kText, &Config::mrn},
+    {"private_key", Kind::kSecret, &Config::private_key},
+    {"private_key_file", Kind::kText, &Config::private_key_file},
+    {"certificate", Kind::kText, &Config::certificate},
+    {"scope_mrn", Kind::kText, &Config::scope_mrn},
+    {"space_mrn", Kind::kText, &Config::scope_mrn},
+    {"parent_mrn", Kind::kText, &Config::scope_mrn},
+    {"api_endpoint", Kind::kUrl, &Config::api_endpoint, kDefaultEndpoint},
+    {"api_proxy", Kind::kUrl, &Config::api_proxy},
+    {"ca_file", Kind::kText, &Config::ca_file},
+    {"auth.method", Kind::kText, &Config::auth_method},
+    {"type", Kind::kText, &Config::type},
+    {"audience", Kind::kText, &Config::audience},
+    {"issuerUri", Kind::kUrl, &Config::issuer_uri},
+    {"jwtToken", Kind::kSecret, &Config::jwt_token},
+    {"universeDomain", Kind::kUrl, &Config::universe_domain},
+    {"scopes", Kind::kTexts},
+    {"subjectTokenType", Kind::kText, &Config::subject_token_type},
+    {"features", Kind::kTexts},
+    {"labels", Kind::kMap},
+    {"annotations", Kind::kMap},
+    {"updates_url", Kind::kUrl, &Config::updates_url, "https://releases.mondoo.com"},
+    {"providers_url", Kind::kUrl},
+    {"category"},
+    {"detect-cicd", Kind::kTruth},
+    {"auto_update", Kind::kTruth, nullptr, "true"},
+    {"log.format", Kind::kText, &Config::log_format},
+    {"log.color", Kind::kTruth},
+    {"verbose", Kind::kTruth},
+    {"log-level", Kind::kText, &Config::log_level, "warn"},
+    {"output"},
+    {"name", Kind::kText, &Config::name},
+    {"insecure", Kind::kTruth},
+    {"incognito", Kind::kTruth},
+    {"platform-id"},
+    {"inventory-file"},
+    {"sudo.active", Kind::kTruth},
+    {"scan_interval.timer", Kind::kMinutes, nullptr, "60"},
+    {"scan_interval.splay", Kind::kMinutes, nullptr, "60"},
+    {"typename"},
+    {"token", Kind::kSecret},
+    {"strict"},
+    {"system_proxy"},
+    {"provider_port_range"},
+    {"update_channel", Kind::kText, nullptr, "stable"},
+};
+
+constexpr char kHidden[] = "********";
+
+// "https://user:********@proxy:3128". A password may hold, wrongly, what ends an authority.
+std::string without_password(const std::string& url) {
+  const auto scheme = url.find("://");
+  const auto begin = scheme == std::string::npos ? 0 : scheme + 3;
+  const auto at = url.rfind('@');
+  if (at == std::string::npos || at < begin) return url;
+  const auto colon = url.find(':', begin);
+  const auto user_end = std::min(colon, at);
+  return url.substr(0, user_end) + (colon < at ? std::string(":") + kHidden : "") + url.substr(at);
+}
+
+}  // namespace
+
+std::span<const Key> keys() {
+  return kKeys;
+}
+
+const Key* key_named(std::string_view name) {
+  const auto* found =
+      std::find_if(std::begin(kKeys), std::end(kKeys), [&](const Key& key) { return name == key.name; });
+  return found == std::end(kKeys) ? nullptr : found;
+}
+
+Value shown(const Setting& setting) {
+  const Key* key = key_named(setting.key);
+  const auto* text = std::get_if<std::string>(&setting.value);
+  if (!key || !text || text->empty()) return setting.value;
+  if (key->kind == Kind::kSecret) return std::string(kHidden);
+  return key->kind == Kind::kUrl ? without_password(*text) : *text;
+}
+
+const Setting* Config::find(std::string_view key) const {
+  const auto found =
+      std::find_if(settings.begin(), settings.end(), [&](const Setting& s) { return s.key == key; });
+  return found == settings.end() ? nullptr : &*found;
+}
+
+std::string Config::text(std::string_view key) const {
+  const Setting* setting = find(key);
+  const auto* text = setting ? std::get_if<std::string>(&setting->value) : nullptr;
+  return text ? *text : std::string();
+}
+
+bool Config::truth(std::string_view key, bool otherwise) const {
+  const Setting* setting = find(key);
+  const auto* truth = setting ? std::get_if<bool>(&setting->value) : nullptr;
+  return truth ? *truth : otherwise;
+}
+
+void set_by_flag(Config& config, std::string_view name, std::string value, std::string_view flag) {
+  const Key* key = key_named(name);
+  if (!key) return;
+  if (key->member) config.*key->member = value;
+  const auto order = [](std::string_view n) { return key_named(n) - kKeys; };
+  auto at = std::find_if(config.settings.begin(), config.settings.end(),
+                         [&](const Setting& s) { return order(s.key) >= order(name); });
+  if (at == config.settings.end() || at->key != name) at = config.settings.insert(at, Setting{});
+  *at = Setting{std::string(name), std::move(value), Origin::kFlag, std::string(flag)};
+}
+
+}  // namespace cnspec::config

@@ -1,0 +1,28 @@
+// Every key of mondoo.yml that we know, and where its value goes. Inside core/config only.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "config/config.hpp"
+
+namespace cnspec::config {
+
+enum class Kind { kText, kSecret, kUrl, kTruth, kMinutes, kTexts, kMap };
+
+struct Key {
+  const char* name;
+  Kind kind = Kind::kText;
+  // Where a text goes. The first that is set wins where two share a place.
+  std::string Config::*member = nullptr;
+  const char* otherwise = nullptr;  // the default
+};
+
+std::span<const Key> keys();
+const Key* key_named(std::string_view name);
+
+// What a person may see of it: secrets are hidden, and so are passwords in addresses.
+Value shown(const Setting& setting);
+
+}  // namespace cnspec::config
