@@ -59,13 +59,6 @@ Result<Key> read_key(std::string_view pem) {
   return key;
 }
 
-std::string sha256_hex(std::string_view bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  return hex_encode({reinterpret_cast<const char*>(digest.data()), size});
-}
-
 json::Value string(std::string_view s, json::Document::AllocatorType& alloc) {
   return {s.data(), static_cast<rapidjson::SizeType>(s.size()), alloc};
 }
@@ -89,7 +82,7 @@ class ServiceAccount final : public Authenticator {
     claims.AddMember("iat", now, alloc);
     claims.AddMember("nbf", now, alloc);
     claims.AddMember("exp", now + kLifetimeSeconds, alloc);
-    claims.AddMember("chash", string(sha256_hex(body), alloc), alloc);
+    claims.AddMember("chash", string(hex_encode(sha256(body)), alloc), alloc);
 
     const std::string signed_part =
         base64url_encode(json::write(header)) + "." + base64url_encode(json::write(claims));
@@ -125,6 +118,13 @@ class ServiceAccount final : public Authenticator {
 };
 
 }  // namespace
+
+std::string sha256(std::string_view bytes) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr);
+  return {reinterpret_cast<const char*>(digest.data()), size};
+}
 
 Result<std::unique_ptr<Authenticator>> make_service_account(const Credentials& credentials) {
   if (credentials.mrn.empty()) return fail("the service account has no mrn", ErrorKind::kConfig);

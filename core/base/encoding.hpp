@@ -13,4 +13,7 @@ std::string base64_encode(std::string_view bytes);                   // padded, 
 std::optional<std::string> base64_decode(std::string_view text);     // padded; line breaks are skipped
 std::string hex_encode(std::string_view bytes);                      // lower case
 
+// As forms and queries have it: everything but letters, digits and -_.~ becomes %XX, a space becomes +.
+std::string form_encode(std::string_view text);
+
 }  // namespace cnspec

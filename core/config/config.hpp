@@ -67,10 +67,6 @@ struct Config {
   std::string type, audience, issuer_uri, universe_domain, subject_token_type;
   std::string jwt_token;  // secret
 
-  // How credentials are come by that are not kept: a method of auth/exchange.hpp. Empty: they are kept.
-  std::string exchange_method() const {
-    return auth_method.empty() && type == "external_account" ? "wif" : auth_method;
-  }
   bool has_credentials() const { return !mrn.empty() || !private_key.empty() || !certificate.empty(); }
 
   const Setting* find(std::string_view key) const;                 // null: neither set nor with a default

@@ -32,7 +32,7 @@ class Login {
                          .hint("unset it to log in with a file"));
     }
     if (!request_.token.empty()) co_return co_await with_token();
-    if (!config_.has_credentials()) {
+    if (!config_.has_credentials() && config_.auth_method.empty()) {
       co_return fail(Error("no registration token was given", ErrorKind::kUsage)
                          .hint("cnspec login --token-file FILE, or MONDOO_REGISTRATION_TOKEN"));
     }
@@ -108,11 +108,11 @@ class Login {
   // A credentials file without a client: the key registers one.
   Task<std::string> with_service_account() {
     if (auto good = config::check_writable(config_.source.path); !good) co_return fail(good.error());
-    auto account = runtime_.authenticator();
+    auto account = co_await runtime_.account();
     if (!account) co_return fail(account.error());
     std::string endpoint = request_.api_endpoint.empty() ? config_.api_endpoint : request_.api_endpoint;
     config::normalise_endpoint(endpoint);
-    auto registered = co_await call_register(endpoint, **account, "");
+    auto registered = co_await call_register(endpoint, *(*account)->authenticator, "");
     if (!registered) co_return fail(registered.error());
     std::vector<config::Change> changes = what_the_user_set();
     set(changes, "agent_mrn", registered->agent_mrn);
@@ -121,21 +121,21 @@ class Login {
       auto transport = runtime_.transport();
       if (!transport) co_return fail(transport.error());
       Upstream platform(**transport, endpoint);
-      co_return co_await take_back(platform, **account, registered->agent_mrn, kNotWritten, kept.error());
+      co_return co_await take_back(platform, *(*account)->authenticator, registered->agent_mrn, kNotWritten, kept.error());
     }
     co_return registered->agent_mrn;
   }
 
   Task<std::string> already() {
     info("client is already logged in, skipping");
-    auto account = runtime_.authenticator();
+    auto account = co_await runtime_.account();
     if (!account) co_return fail(account.error());
     auto transport = runtime_.transport();
     if (!transport) co_return fail(transport.error());
     std::string endpoint = request_.api_endpoint.empty() ? config_.api_endpoint : request_.api_endpoint;
     config::normalise_endpoint(endpoint);
     Upstream platform(**transport, endpoint);
-    auto proved = co_await platform.ping(**account, runtime_.deadline());
+    auto proved = co_await platform.ping(*(*account)->authenticator, runtime_.deadline());
     if (!proved) co_return fail(Error::wrap("the client is registered, but not accepted", proved.error()));
     std::vector<config::Change> changes = what_the_user_set();
     if (!request_.api_endpoint.empty()) set(changes, "api_endpoint", endpoint);

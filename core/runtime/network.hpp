@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "auth/auth.hpp"
+#include "auth/exchange.hpp"
 #include "base/error.hpp"
 #include "transport/engine.hpp"
 
@@ -15,6 +16,7 @@ namespace cnspec::runtime {
 struct Network {
   transport::MakeEngine make_engine;
   Result<std::unique_ptr<auth::Authenticator>> (*make_authenticator)(const auth::Credentials& credentials);
+  Result<std::unique_ptr<auth::Exchange>> (*make_exchange)(const auth::Claimant& claimant);
 };
 
 // Loads cnspec-network.so, which lies where the program was installed, and keeps it.

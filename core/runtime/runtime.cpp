@@ -62,6 +62,13 @@ const provider::Inventory& Runtime::providers() {
 
 Result<transport::Transport*> Runtime::transport() {
   if (transport_) return transport_.get();
+  auto made = make_transport();
+  if (!made) return fail(made.error());
+  transport_ = std::move(*made);
+  return transport_.get();
+}
+
+Result<std::unique_ptr<transport::Transport>> Runtime::make_transport() {
   auto network = load_network();
   if (!network) return fail(network.error());
   transport::Options options;
@@ -69,21 +76,13 @@ Result<transport::Transport*> Runtime::transport() {
   options.ca_file = config_.ca_file;
   options.user_agent = std::string("PN/linux build/") + kBuild + " cnspec/" + kVersion;
   if (log::enabled(log::Level::kDebug)) options.trace = [](std::string_view line) { log::debug(line); };
-  auto made = transport::make_transport(loop_, (*network)->make_engine, std::move(options));
-  if (!made) return fail(made.error());
-  transport_ = std::move(*made);
-  return transport_.get();
+  return transport::make_transport(loop_, (*network)->make_engine, std::move(options));
 }
 
 Result<std::unique_ptr<auth::Authenticator>> Runtime::authenticator(const auth::Credentials& credentials) {
   auto network = load_network();
   if (!network) return fail(network.error());
   return (*network)->make_authenticator(credentials);
-}
-
-Result<std::unique_ptr<auth::Authenticator>> Runtime::authenticator() {
-  return authenticator(
-      {.method = "service_account", .token = {}, .mrn = config_.mrn, .private_key = config_.private_key});
 }
 
 void Runtime::run_loop(asio::awaitable<void> task) {

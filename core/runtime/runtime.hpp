@@ -3,18 +3,22 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "auth/auth.hpp"
+#include "auth/exchange.hpp"
 #include "base/error.hpp"
 #include "config/config.hpp"
 #include "provider/discovery.hpp"
 #include "provider/provider.hpp"
 #include "transport/transport.hpp"
+#include "upstream/upstream.hpp"
 
 namespace cnspec::runtime {
 
@@ -27,6 +31,12 @@ struct Options {
   std::string api_proxy;                      // --api-proxy
   std::string ca_file;                        // --ca-file
   std::chrono::milliseconds timeout{10'000};  // of the command, from now on
+};
+
+// Who signs.
+struct Account {
+  std::string mrn, scope_mrn;
+  std::shared_ptr<auth::Authenticator> authenticator;
 };
 
 class Runtime {
@@ -45,8 +55,17 @@ class Runtime {
   // Made when first asked.
   Result<transport::Transport*> transport();
   Result<std::unique_ptr<auth::Authenticator>> authenticator(const auth::Credentials& credentials);
-  // Of the service account in the configuration.
-  Result<std::unique_ptr<auth::Authenticator>> authenticator();
+  // The service account that the command signs with: the configuration's, or the one that the platform hands
+  // out for a proof (auth.method). That is asked for once, whoever awaits it. kConfig when the configuration
+  // has none that can work, and then nobody was asked.
+  Task<std::shared_ptr<const Account>> account();
+
+  // Names of features from the configuration.
+  const std::vector<std::string>& features() const { return config_.features; }
+  // The platform at this endpoint; every request names the features.
+  upstream::Upstream platform(transport::Transport& transport, std::string endpoint) const {
+    return {transport, std::move(endpoint), upstream::features_header(features(), nullptr)};
+  }
 
   boost::asio::io_context& loop() { return loop_; }
   // Runs the coroutine to its end, and everything that was spawned on the loop meanwhile.
@@ -77,6 +96,12 @@ class Runtime {
   boost::asio::awaitable<bool> run_on_thread(std::function<void(const provider::Limits&)> work);
   void run_loop(boost::asio::awaitable<void> task);
   Result<transport::Response> http_for_provider(transport::Request request);
+  Result<std::unique_ptr<transport::Transport>> make_transport();
+  Result<std::shared_ptr<const Account>> account_of(const std::string& mrn, const std::string& scope_mrn,
+                                                    const std::string& private_key);
+  Result<std::shared_ptr<const Account>> configured_account();
+  Task<std::shared_ptr<const Account>> exchanged_account();
+  Task<std::string> prove(std::shared_ptr<auth::Exchange> exchange);
 
   Options options_;
   transport::Deadline deadline_;
@@ -84,6 +109,8 @@ class Runtime {
   std::unique_ptr<provider::Inventory> providers_;
   boost::asio::io_context loop_;
   std::unique_ptr<transport::Transport> transport_;
+  std::optional<Result<std::shared_ptr<const Account>>> account_;
+  std::unique_ptr<boost::asio::steady_timer> account_ready_;  // while the platform is asked for it
   bool abandoned_ = false;
 };
 

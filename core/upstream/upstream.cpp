@@ -120,6 +120,10 @@ Task<void> Upstream::ping(auth::Authenticator& auth, Deadline deadline) {
   co_return Result<void>();
 }
 
+Task<json::Document> Upstream::exchange(std::string method, std::string body, Deadline deadline) {
+  co_return co_await call(std::move(method), std::move(body), nullptr, deadline);
+}
+
 Task<std::string> latest_version(transport::Transport& transport, std::string updates_url,
                                  Deadline deadline) {
   Request request = document_request(updates_url, "/cnspec/latest.json", deadline);

@@ -45,6 +45,8 @@ class Upstream {
   Task<void> unregister_agent(auth::Authenticator& auth, std::string agent_mrn, Deadline deadline);
   // Proves the credentials.
   Task<void> ping(auth::Authenticator& auth, Deadline deadline);
+  // Asks for credentials, by a method of SecureTokenService; the body is the proof, so nobody signs it.
+  Task<json::Document> exchange(std::string method, std::string body, Deadline deadline);
 
  private:
   Task<json::Document> call(std::string method, std::string body, auth::Authenticator* auth,
