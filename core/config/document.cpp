@@ -34,6 +34,19 @@ YAML::Node from_json(const json::Value& value) {
   return value.IsNull() ? YAML::Node(YAML::NodeType::Null) : YAML::Node(json::write(value));
 }
 
+// yaml-cpp would read it and write something else.
+tl::unexpected<Error> not_utf8(const std::string& text, const std::string& name) {
+  const auto lines = std::count(text.begin(), text.end(), '\n') + 1;
+  std::size_t begin = 0;
+  for (std::ptrdiff_t line = 1; line <= lines; ++line) {
+    const auto end = std::min(text.find('\n', begin), text.size());
+    if (!is_utf8(std::string_view(text).substr(begin, end - begin)))
+      return unusable(name + ":" + std::to_string(line) + ": a character is not UTF-8");
+    begin = end + 1;
+  }
+  return unusable(name + ": a character is not UTF-8");
+}
+
 Result<void> check_keys(const YAML::Node& map, const std::string& name) {
   std::set<std::string> seen;
   for (const auto& entry : map) {
@@ -54,6 +67,7 @@ std::string place(const std::string& name, const YAML::Mark& mark) {
 }
 
 Result<YAML::Node> parse(const std::string& text, const std::string& name) {
+  if (!is_utf8(text)) return not_utf8(text, name);
   YAML::Node root;
   try {
     const auto documents = YAML::LoadAll(text);
@@ -209,7 +223,10 @@ YAML::Node nothing() {
 }
 
 YAML::Node entry_of(const YAML::Node& map, const std::string& key) {
-  return map.IsMap() ? map[key] : nothing();
+  if (!map.IsMap()) return nothing();
+  const YAML::Node entry =
+      map[key];  // of a mapping without it, a node that throws when it is asked for its type
+  return entry.IsDefined() ? entry : nothing();
 }
 
 // One entry of the mapping with its new value.
