@@ -180,6 +180,9 @@ std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::mil
   if (!config.log_level.empty() && !level_named(config.log_level)) {
     print_warning("unknown log level: " + quoted_if_needed(config.log_level));
   }
+  for (const Error& warning : config.warnings) {
+    print_warning(warning.message() + "; to mend it: " + warning.hint());
+  }
   std::vector<std::string> unknown;
   upstream::features_header(config.features, &unknown);
   if (!unknown.empty()) print_warning("Failed to parse feature-flags: " + join(unknown, ", "));
@@ -221,6 +224,10 @@ void print_info(const std::string& line) {
 void print_warning(const std::string& line) {
   if (log::is_json()) return log::write(log::Level::kWarn, line);
   print_marked(stderr, terminal::Marker::kWarning, line);
+}
+void print_note(const std::string& line) {
+  if (log::is_json()) return log::write(log::Level::kInfo, line);
+  print_marked(stderr, terminal::Marker::kInfo, line);
 }
 
 void print(const std::string& text) {

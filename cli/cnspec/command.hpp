@@ -48,11 +48,16 @@ Error unexpected_words(const CLI::App& command, const std::vector<std::string>& 
 
 // Each adds its subcommand; the callback does the work and throws Exit.
 void add_login(CLI::App& app, Globals& globals);
+void add_logout(CLI::App& app, Globals& globals);
+void add_config(CLI::App& app, Globals& globals);
 void add_status(CLI::App& app, Globals& globals);
 void add_providers(CLI::App& app, Globals& globals);
 void add_discover(CLI::App& app, Globals& globals);
 void add_version(CLI::App& app);
 void add_completion(CLI::App& app, Globals& globals);
+
+// What `providers list -o json` prints.
+std::string render_providers_json(const provider::Inventory& inventory);
 
 // "--output text|json|yaml"; anything else is a usage error.
 void add_output(CLI::App& app, std::string& output, std::vector<std::string> formats);
@@ -68,6 +73,8 @@ int exit_code(const Error& error);
 // One line of a report with its marker, on standard output (info) or standard error.
 void print_info(const std::string& line);
 void print_warning(const std::string& line);
+// What belongs to no report, on standard error.
+void print_note(const std::string& line);
 
 // Throws Exit{kFailed} with a message when standard output cannot take it, as on a full disk.
 void print(const std::string& text);

@@ -32,43 +32,109 @@ end
 complete -c cnspec -f -a '(__cnspec_complete)'
 )sh";
 
-std::vector<std::string> candidates(CLI::App& app, std::string_view start) {
+// The values that an option or an argument takes, where it takes only some: CLI11 keeps them in its
+// description of the type, as in "TEXT:{json,yaml}".
+std::vector<std::string> values_of(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  const auto begin = type.find('{');
+  const auto end = type.find('}', begin);
+  if (begin == type.npos || end == type.npos) return {};
+  return CLI::detail::split(type.substr(begin + 1, end - begin - 1), ',');
+}
+
+const CLI::Option* find_option(const CLI::App& app, const std::string& name) {
+  for (const CLI::App* a = &app; a; a = a->get_parent()) {
+    if (const CLI::Option* option = a->get_option_no_throw(name)) return option;
+  }
+  return nullptr;
+}
+
+// Where the words lead: to a command, and perhaps to an option whose value is being written.
+struct Place {
+  CLI::App* command;
+  const CLI::Option* option = nullptr;
+};
+
+std::vector<std::string> candidates(const Place& place, const std::string& start) {
   std::vector<std::string> out;
   const auto offer = [&](const std::string& word) {
     if (word.starts_with(start) && !word.starts_with("__")) out.push_back(word);
   };
+  if (place.option) {
+    for (const auto& value : values_of(*place.option)) offer(value);
+    return out;
+  }
+  if (const auto equals = start.find('='); start.starts_with("--") && equals != start.npos) {
+    const std::string name = start.substr(0, equals);
+    const CLI::Option* option = find_option(*place.command, name);
+    if (!option) return out;
+    for (const auto& value : values_of(*option)) offer(name + "=" + value);
+    return out;
+  }
   if (start.starts_with('-')) {
-    for (CLI::App* a = &app; a; a = a->get_parent()) {
+    for (CLI::App* a = place.command; a; a = a->get_parent()) {
       for (const CLI::Option* option : a->get_options()) {
         if (option->get_group().empty()) continue;
         for (const auto& name : option->get_lnames()) offer("--" + name);
       }
     }
-  } else {
-    for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
-      if (!command->get_group().empty()) offer(command->get_name());
-    }
+    return out;
+  }
+  for (const CLI::App* command : place.command->get_subcommands([](CLI::App*) { return true; })) {
+    if (!command->get_group().empty()) offer(command->get_name());
+  }
+  for (const CLI::Option* option : place.command->get_options()) {
+    if (!option->get_positional()) continue;
+    for (const auto& value : values_of(*option)) offer(value);
+  }
+  return out;
+}
+
+// Bash gives "--output=json" as three words.
+std::vector<std::string> without_equals(std::vector<std::string> words) {
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] != "=" || out.empty() || !out.back().starts_with("--"))
+      out.push_back(std::move(words[i]));
+    else if (i + 1 == words.size())
+      out.emplace_back();
   }
   return out;
 }
 
 // Follows the words as far as they name subcommands; the last word is the one being written.
-void complete(CLI::App& root, Globals& globals, const std::vector<std::string>& words) {
-  CLI::App* at = &root;
+void complete(CLI::App& root, Globals& globals, std::vector<std::string> words) {
+  words = without_equals(std::move(words));
+  Place place{&root};
   CLI::App connectors;
+  std::string output;
   std::unique_ptr<runtime::Runtime> runtime;
   for (std::size_t i = 0; i + 1 < words.size(); ++i) {
-    const auto named = at->get_subcommands([&](CLI::App* command) { return command->check_name(words[i]); });
+    const std::string& word = words[i];
+    if (word.size() > 1 && word.starts_with('-')) {
+      const CLI::Option* option = find_option(*place.command, word);
+      if (!option || option->get_items_expected_max() == 0) continue;
+      if (i + 2 == words.size()) {
+        place.option = option;
+      } else {
+        ++i;
+        if (word == "--providers-path") globals.providers_paths.push_back(words[i]);
+      }
+      continue;
+    }
+    const auto named =
+        place.command->get_subcommands([&](CLI::App* command) { return command->check_name(word); });
     if (named.empty()) continue;
-    at = named.front();
-    if (at->get_name() == "discover" && at->get_parent() == &root) {
+    place.command = named.front();
+    if (place.command->get_name() == "discover" && place.command->get_parent() == &root) {
       runtime = start(globals, std::chrono::seconds(2));
       add_globals(connectors, globals);
+      add_output(connectors, output, {"text", "json"});
       add_connectors(connectors, runtime->providers(), [](const provider::ConnectRequest&) {});
-      at = &connectors;
+      place.command = &connectors;
     }
   }
-  for (const auto& word : candidates(*at, words.empty() ? "" : words.back())) print(word + "\n");
+  for (const auto& word : candidates(place, words.empty() ? "" : words.back())) print(word + "\n");
 }
 
 }  // namespace

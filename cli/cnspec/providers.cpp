@@ -81,7 +81,9 @@ json::Value describe(const Found& found, json::Document::AllocatorType& alloc) {
   return out;
 }
 
-std::string render_json(const Inventory& inventory) {
+}  // namespace
+
+std::string render_providers_json(const Inventory& inventory) {
   json::Document out(rapidjson::kObjectType);
   auto& alloc = out.GetAllocator();
   json::Value providers(rapidjson::kArrayType);
@@ -107,8 +109,6 @@ std::string render_json(const Inventory& inventory) {
   return json::write_pretty(out, 2) + "\n";
 }
 
-}  // namespace
-
 void add_providers(CLI::App& app, Globals& globals) {
   CLI::App* providers = app.add_subcommand("providers", "Look at the installed providers");
   providers->require_subcommand(1);
@@ -119,7 +119,7 @@ void add_providers(CLI::App& app, Globals& globals) {
   list->callback([&globals, output] {
     const auto runtime = start(globals, std::chrono::seconds(10));
     const Inventory& inventory = runtime->providers();
-    print(*output == "json" ? render_json(inventory) : render_text(inventory));
+    print(*output == "json" ? render_providers_json(inventory) : render_text(inventory));
   });
 }
 
