@@ -14,14 +14,36 @@ namespace asio = boost::asio;
 using transport::Request;
 using transport::Response;
 
+constexpr std::size_t kMaxShownTarget = 200;
+
+// Where a redirect leads, as far as it may be shown: not what may be secret in it.
+std::string shown_target(std::string_view location) {
+  location = location.substr(0, location.find_first_of("?#"));
+  if (location.empty() || location.find('@') != location.npos) return "somewhere else";
+  return printable(location.substr(0, kMaxShownTarget));
+}
+
+// Nobody is followed: what is sent is meant for the one it was sent to.
+Result<Response> refuse_redirect(Result<Response> answer, const std::string& url) {
+  const int status = answer ? answer->status : 0;
+  if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308) return answer;
+  return fail(Error(url + " redirects to " + shown_target(answer->header("location")) + " (HTTP " +
+                        std::to_string(status) + "), which is not followed",
+                    ErrorKind::kInvalid)
+                  .hint("is a login page of this network in between? If not, set the address that is meant"));
+}
+
 // The transport speaks in callbacks; coroutines await one answer.
 asio::awaitable<Result<Response>> send(transport::Transport& transport, Request request) {
   const auto begin = [&transport](auto handler, Request r) {
     auto shared = std::make_shared<decltype(handler)>(std::move(handler));
     transport.send(std::move(r), [shared](Result<Response> result) { (*shared)(std::move(result)); });
   };
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(Result<Response>)>(
-      begin, asio::use_awaitable, std::move(request));
+  const std::string url = request.url;
+  Result<Response> result =
+      co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(Result<Response>)>(
+          begin, asio::use_awaitable, std::move(request));
+  co_return refuse_redirect(std::move(result), url);
 }
 
 Request document_request(std::string_view updates_url, std::string_view path, Deadline deadline) {
@@ -29,6 +51,7 @@ Request document_request(std::string_view updates_url, std::string_view path, De
   Request request;
   request.url = std::string(updates_url) + std::string(path);
   request.headers = {{"Accept", "application/json"}, {"X-Request-ID", random_uuid()}};
+  request.repeat = Request::Repeat::kFreely;
   request.deadline = deadline;
   return request;
 }
@@ -75,6 +98,9 @@ Task<json::Document> Upstream::call(std::string method, std::string body, auth::
   }
   request.body = std::move(body);
   request.deadline = deadline;
+  // Nothing else may happen twice: a key is handed out once, a proof is used once.
+  const bool harmless = method == "Health/Check" || method == "AgentManager/PingPong";
+  request.repeat = harmless ? Request::Repeat::kFreely : Request::Repeat::kNever;
 
   Result<Response> response = co_await send(transport_, std::move(request));
   if (!response) co_return fail(response.error());
