@@ -226,13 +226,6 @@ class AsioTransport final : public Transport {
 
 }  // namespace
 
-std::string_view Response::header(std::string_view lower_case_name) const {
-  for (const auto& [name, value] : headers) {
-    if (name == lower_case_name) return value;
-  }
-  return {};
-}
-
 Result<std::unique_ptr<Transport>> make_transport(asio::io_context& loop, MakeEngine make_engine,
                                                   Options options) {
   auto driver = std::make_shared<Driver>(loop);

@@ -49,7 +49,13 @@ struct Response {
   Headers headers;  // names in lower case
   std::string body;
 
-  std::string_view header(std::string_view lower_case_name) const;
+  // Here, since the program and the network module both need it.
+  std::string_view header(std::string_view lower_case_name) const {
+    for (const auto& [name, value] : headers) {
+      if (name == lower_case_name) return value;
+    }
+    return {};
+  }
 };
 
 struct Options {
