@@ -24,7 +24,9 @@ int run(int argc, char** argv) {
   app.footer("An independent implementation; see the README for what it does and does not do.");
   cli::add_globals(app, globals);
   cli::add_login(app, globals);
+  cli::add_logout(app, globals);
   cli::add_status(app, globals);
+  cli::add_config(app, globals);
   cli::add_providers(app, globals);
   cli::add_discover(app, globals);
   cli::add_version(app);

@@ -38,6 +38,9 @@ struct Setting {
   std::string from;  // FILE:LINE:COLUMN, the variable's name or the flag; empty for a default
 };
 
+// "loaded configuration from FILE using source LABEL", or why none was.
+std::string describe(const Source& source);
+
 // The settings in force: those of the source, over them the environment's MONDOO_<KEY>. Empty means unset.
 struct Config {
   Source source;
@@ -75,7 +78,7 @@ struct Config {
 };
 
 // What a flag says goes before everything else.
-void set_by_flag(Config& config, std::string_view key, std::string value, std::string_view flag);
+void set_by_flag(Config& config, std::string_view key, Value value, std::string_view flag);
 
 // `flag` is the value of --config; empty when it was not given. The order is: MONDOO_CONFIG_BASE64, flag,
 // MONDOO_CONFIG_PATH, the user's file, the system's file. A file that is not there is no error: the source

@@ -174,7 +174,8 @@ Result<std::string> emitted(const YAML::Node& root, const std::string& name) {
   YAML::Emitter out;
   emit(out, root);
   if (!out.good()) return fail(name + ": cannot be written as YAML: " + out.GetLastError());
-  return std::string(out.c_str()) + "\n";
+  const std::string text = out.c_str();
+  return text.ends_with('\n') ? text : text + "\n";  // a block at the end has its own
 }
 
 // Quoted, so that no reader takes a name like "on" or "1.10" for something else; but small numbers, which

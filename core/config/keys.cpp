@@ -106,10 +106,11 @@ bool Config::truth(std::string_view key, bool otherwise) const {
   return truth ? *truth : otherwise;
 }
 
-void set_by_flag(Config& config, std::string_view name, std::string value, std::string_view flag) {
+void set_by_flag(Config& config, std::string_view name, Value value, std::string_view flag) {
   const Key* key = key_named(name);
   if (!key) return;
-  if (key->member) config.*key->member = value;
+  const auto* text = std::get_if<std::string>(&value);
+  if (key->member && text) config.*key->member = *text;
   const auto order = [](std::string_view n) { return key_named(n) - kKeys; };
   auto at = std::find_if(config.settings.begin(), config.settings.end(),
                          [&](const Setting& s) { return order(s.key) >= order(name); });

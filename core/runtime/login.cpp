@@ -3,8 +3,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <filesystem>
+#include <random>
 
+#include "base/interrupt.hpp"
 #include "base/text.hpp"
 #include "config/config.hpp"
 #include "upstream/token.hpp"
@@ -18,7 +22,11 @@ using upstream::Registration;
 using upstream::Upstream;
 
 constexpr char kNotWritten[] = "the configuration could not be written";
+constexpr char kInterrupted[] =
+    "x interrupted while registering: the platform may know this client already; look there before you log in again\n";
 constexpr std::chrono::seconds kTimeToTakeBack{5};
+constexpr int kAborted = 10;  // the platform's code
+constexpr int kMaxRetries = 3;
 
 class Login {
  public:
@@ -121,7 +129,8 @@ class Login {
       auto transport = runtime_.transport();
       if (!transport) co_return fail(transport.error());
       Upstream platform(**transport, endpoint);
-      co_return co_await take_back(platform, *(*account)->authenticator, registered->agent_mrn, kNotWritten, kept.error());
+      co_return co_await take_back(platform, *(*account)->authenticator, registered->agent_mrn, kNotWritten,
+                                   kept.error());
     }
     co_return registered->agent_mrn;
   }
@@ -153,10 +162,42 @@ class Login {
     std::string name = !request_.name.empty() ? request_.name : config_.name;
     if (name.empty()) name = self.platform_hostname;
     Upstream platform(**transport, endpoint);
-    auto registered =
-        co_await platform.register_agent(auth, std::move(token), name, self, runtime_.deadline());
-    if (!registered) co_return fail(Error::wrap("failed to log in client", registered.error()));
-    co_return std::move(*registered);
+    interrupt::set_last_words(kInterrupted);
+    for (int retries = 0;; ++retries) {
+      auto registered = co_await platform.register_agent(auth, token, name, self, runtime_.deadline());
+      if (registered) co_return std::move(*registered);
+      if (registered.error().status() != kAborted) {
+        co_return fail(Error::wrap("failed to log in client", registered.error()));
+      }
+      const auto pause = pause_before(retries);
+      if (retries == kMaxRetries || std::chrono::steady_clock::now() + pause >= runtime_.deadline()) {
+        co_return fail(too_many_changes(retries, registered.error()));
+      }
+      observer_.warn(retry_line(retries + 1, pause, registered.error()));
+      boost::asio::steady_timer timer(runtime_.loop(), pause);
+      co_await timer.async_wait(boost::asio::use_awaitable);
+    }
+  }
+
+  // Others change the same permissions at this moment: each waits longer every time, and not as long as the
+  // next.
+  static std::chrono::milliseconds pause_before(int retry) {
+    std::random_device random;
+    std::uniform_int_distribution<int> jitter(0, 5000);
+    return std::chrono::milliseconds((5000 << retry) + jitter(random));
+  }
+
+  static std::string retry_line(int retry, std::chrono::milliseconds pause, const Error& why) {
+    return "failed to log in client due to concurrent IAM changes, retrying (" + std::to_string(retry) + "/" +
+           std::to_string(kMaxRetries) + ") in " + std::to_string(pause.count()) +
+           "ms error=" + quoted_if_needed(why.message());
+  }
+
+  static Error too_many_changes(int retries, const Error& why) {
+    const bool all = retries == kMaxRetries;
+    return Error::wrap("failed to log in client due to concurrent IAM changes", why)
+        .hint(all ? "try again in some minutes"
+                  : "there was no time for another try: try again, with --timeout 2m for instance");
   }
 
   // A machine that cannot be described can still be registered.
@@ -239,7 +280,7 @@ class Login {
     if (config_.source.kind == config::Source::Kind::kNone) {
       info("config file does not exist, create a new one path=" + quoted_if_needed(path.string()));
     }
-    return config::save(path, changes);
+    return config::save(path, changes, runtime_.deadline());
   }
 
   void info(const std::string& line) const { observer_.info(line); }
@@ -254,7 +295,9 @@ class Login {
 
 Result<std::string> login(Runtime& runtime, const LoginRequest& request, const LoginObserver& observer) {
   Login login(runtime, request, observer);
-  return runtime.run(login.run());
+  auto result = runtime.run(login.run());
+  interrupt::set_last_words(nullptr);
+  return result;
 }
 
 }  // namespace cnspec::runtime

@@ -48,7 +48,10 @@ Result<std::unique_ptr<Runtime>> Runtime::create(Options options) {
   auto config = config::load(runtime->options_.config_path);
   if (!config) return fail(config.error());
   runtime->config_ = std::move(*config);
-  if (!runtime->options_.ca_file.empty()) runtime->config_.ca_file = runtime->options_.ca_file;
+  const Options& given = runtime->options_;
+  if (!given.ca_file.empty()) config::set_by_flag(runtime->config_, "ca_file", given.ca_file, "--ca-file");
+  if (!given.api_proxy.empty() && !std::getenv("MONDOO_API_PROXY"))
+    config::set_by_flag(runtime->config_, "api_proxy", given.api_proxy, "--api-proxy");
   return runtime;
 }
 

@@ -1,0 +1,34 @@
+#include "config/show.hpp"
+
+#include "command.hpp"
+
+namespace cnspec::cli {
+namespace {
+
+void show(const Globals& globals, const std::string& output) {
+  const auto runtime = start(globals, std::chrono::seconds(10));
+  config::Config config = runtime->config();
+  if (!globals.log_level.empty()) config::set_by_flag(config, "log-level", globals.log_level, "--log-level");
+  if (globals.verbose) config::set_by_flag(config, "verbose", true, "--verbose");
+  if (output == "json") return print(config::render_json(config));
+  if (output == "yaml") return print(config::render_yaml(config));
+  print_info(config::describe(config.source));
+  print(config::render_text(config));
+}
+
+}  // namespace
+
+void add_config(CLI::App& app, Globals& globals) {
+  CLI::App* command = app.add_subcommand("config", "Look at the configuration");
+  command->require_subcommand(1);
+  CLI::App* shown = command->add_subcommand("show", "Show the settings in force and where each was set");
+  shown->footer(
+      "A flag goes before a variable MONDOO_<KEY>, that before the configuration, that before the default; "
+      "but\n"
+      "MONDOO_API_PROXY goes before --api-proxy. Secrets are hidden.");
+  auto output = std::make_shared<std::string>("text");
+  add_output(*shown, *output, {"text", "json", "yaml"});
+  shown->callback([&globals, output] { show(globals, *output); });
+}
+
+}  // namespace cnspec::cli

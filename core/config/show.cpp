@@ -1,0 +1,161 @@
+#include "config/show.hpp"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "config/keys.hpp"
+
+namespace cnspec::config {
+namespace {
+
+using Allocator = json::Document::AllocatorType;
+
+json::Value text_value(const std::string& raw, Allocator& alloc) {
+  const std::string text = to_utf8(raw);
+  return {text.data(), static_cast<rapidjson::SizeType>(text.size()), alloc};
+}
+
+struct ToJson {
+  Allocator& alloc;
+  json::Value operator()(const std::string& text) const { return text_value(text, alloc); }
+  json::Value operator()(bool truth) const { return json::Value(truth); }
+  json::Value operator()(int number) const { return json::Value(number); }
+  json::Value operator()(const std::vector<std::string>& texts) const {
+    json::Value out(rapidjson::kArrayType);
+    for (const auto& text : texts) out.PushBack(text_value(text, alloc), alloc);
+    return out;
+  }
+  json::Value operator()(const std::map<std::string, std::string>& map) const {
+    json::Value out(rapidjson::kObjectType);
+    for (const auto& [name, text] : map)
+      out.AddMember(text_value(name, alloc), text_value(text, alloc), alloc);
+    return out;
+  }
+};
+
+const char* origin_name(Origin origin) {
+  switch (origin) {
+    case Origin::kFile:
+      return "file";
+    case Origin::kEnvironment:
+      return "environment";
+    case Origin::kFlag:
+      return "flag";
+    case Origin::kDefault:
+      break;
+  }
+  return "default";
+}
+
+// "line 4", "MONDOO_NAME", "--ca-file" or "default".
+std::string short_origin(const Setting& setting) {
+  if (setting.origin == Origin::kDefault) return "default";
+  if (setting.origin != Origin::kFile) return setting.from;
+  const auto column = setting.from.rfind(':');
+  const auto line = column == std::string::npos ? column : setting.from.rfind(':', column - 1);
+  if (line == std::string::npos) return "file";
+  const std::string number = setting.from.substr(line + 1, column - line - 1);
+  const bool known = !number.empty() && number.find_first_not_of("0123456789") == number.npos;
+  return known ? "line " + number : "file";
+}
+
+// A line of its own for each key, so of a certificate only the first one.
+std::string short_value(const Value& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) {
+    const auto end = text->find('\n');
+    return printable(text->substr(0, end)) + (end == text->npos || end + 1 == text->size() ? "" : " ...");
+  }
+  json::Document document;
+  const json::Value out = std::visit(ToJson{document.GetAllocator()}, value);
+  return printable(json::write(out));
+}
+
+void emit(YAML::Emitter& out, const json::Value& value) {
+  if (value.IsObject()) {
+    out << (value.ObjectEmpty() ? YAML::Flow : YAML::Block) << YAML::BeginMap;
+    for (const auto& member : value.GetObject()) {
+      out << YAML::Key << std::string(json::view(member.name)) << YAML::Value;
+      emit(out, member.value);
+    }
+    out << YAML::EndMap;
+  } else if (value.IsArray()) {
+    out << (value.Empty() ? YAML::Flow : YAML::Block) << YAML::BeginSeq;
+    for (const auto& item : value.GetArray()) emit(out, item);
+    out << YAML::EndSeq;
+  } else if (value.IsBool()) {
+    out << value.GetBool();
+  } else if (value.IsInt()) {
+    out << value.GetInt();
+  } else {
+    out << YAML::DoubleQuoted << std::string(json::view(value));  // a text like 13.10 is no number
+  }
+}
+
+}  // namespace
+
+json::Document document_of(const Config& config) {
+  json::Document out(rapidjson::kObjectType);
+  Allocator& alloc = out.GetAllocator();
+  json::Value source(rapidjson::kObjectType);
+  if (!config.source.path.empty())
+    source.AddMember("path", text_value(config.source.path.string(), alloc), alloc);
+  source.AddMember("source", text_value(config.source.label, alloc), alloc);
+  source.AddMember("loaded", config.source.kind != Source::Kind::kNone, alloc);
+  out.AddMember("config", source, alloc);
+
+  json::Value settings(rapidjson::kObjectType);
+  for (const Setting& setting : config.settings) {
+    json::Value one(rapidjson::kObjectType);
+    one.AddMember("value", std::visit(ToJson{alloc}, shown(setting)), alloc);
+    one.AddMember("source", rapidjson::StringRef(origin_name(setting.origin)), alloc);
+    if (!setting.from.empty()) one.AddMember("from", text_value(setting.from, alloc), alloc);
+    settings.AddMember(text_value(setting.key, alloc), one, alloc);
+  }
+  out.AddMember("settings", settings, alloc);
+
+  out.AddMember("unknownKeys", ToJson{alloc}(config.unknown_keys), alloc);
+  json::Value warnings(rapidjson::kArrayType);
+  for (const Error& warning : config.warnings) {
+    json::Value one(rapidjson::kObjectType);
+    one.AddMember("message", text_value(warning.message(), alloc), alloc);
+    one.AddMember("hint", text_value(warning.hint(), alloc), alloc);
+    warnings.PushBack(one, alloc);
+  }
+  out.AddMember("warnings", warnings, alloc);
+  return out;
+}
+
+std::string render_text(const Config& config) {
+  std::size_t key_width = 0, origin_width = 0;
+  for (const Setting& setting : config.settings) {
+    key_width = std::max(key_width, setting.key.size());
+    origin_width = std::max(origin_width, short_origin(setting).size());
+  }
+  const auto padded = [](std::string text, std::size_t width) {
+    text.resize(std::max(width, text.size()), ' ');
+    return text;
+  };
+  std::string out;
+  for (const Setting& setting : config.settings) {
+    out += padded(setting.key, key_width) + "  " + padded(short_origin(setting), origin_width) + "  " +
+           short_value(shown(setting)) + "\n";
+  }
+  if (!config.unknown_keys.empty()) {
+    out += "Kept, but not used: " + printable(join(config.unknown_keys, ", ")) + "\n";
+  }
+  return out;
+}
+
+std::string render_json(const Config& config) {
+  return json::write_pretty(document_of(config), 2) + "\n";
+}
+
+std::string render_yaml(const Config& config) {
+  YAML::Emitter out;
+  emit(out, document_of(config));
+  return std::string(out.c_str()) + "\n";
+}
+
+}  // namespace cnspec::config
