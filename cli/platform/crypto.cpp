@@ -1,8 +1,10 @@
 #include "crypto.hpp"
 
 #include <arpa/inet.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
@@ -113,6 +115,16 @@ bool is_address(const std::string& host) {
   return inet_pton(AF_INET, host.c_str(), &ignored) == 1 || inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
 }
 
+Result<Key> from_parameters(const char* type, const OSSL_PARAM* parameters) {
+  const Handle<EVP_PKEY_CTX, EVP_PKEY_CTX_free> context(EVP_PKEY_CTX_new_from_name(nullptr, type, nullptr));
+  EVP_PKEY* raw = nullptr;
+  if (!context || EVP_PKEY_fromdata_init(context.get()) != 1 ||
+      EVP_PKEY_fromdata(context.get(), &raw, EVP_PKEY_PUBLIC_KEY, const_cast<OSSL_PARAM*>(parameters)) != 1) {
+    return crypto_error(std::string("not a public key of type ") + type);
+  }
+  return Key(raw);
+}
+
 }  // namespace
 
 Result<Key> make_key(const char* curve) {
@@ -169,30 +181,83 @@ Result<std::string> sign_es384(const Key& key, std::string_view text) {
 
 bool verify_es384(const Key& key, std::string_view text, std::string_view signature) {
   if (signature.size() != 2 * kP384Bytes || EVP_PKEY_get_bits(key.get()) != 384) return false;
+  return verify(key, "SHA384", text,
+                ecdsa_der(signature.substr(0, kP384Bytes), signature.substr(kP384Bytes)));
+}
+
+std::string ecdsa_der(std::string_view r, std::string_view s) {
+  constexpr std::size_t kLongest = 70;  // of P-521, with a leading zero
+  if (r.size() > kLongest || s.size() > kLongest) return {};
   const Signature parts(ECDSA_SIG_new());
-  BIGNUM* r = BN_bin2bn(bytes(signature), kP384Bytes, nullptr);
-  BIGNUM* s = BN_bin2bn(bytes(signature) + kP384Bytes, kP384Bytes, nullptr);
-  if (!parts || ECDSA_SIG_set0(parts.get(), r, s) != 1) {
-    BN_free(r);
-    BN_free(s);
-    return false;
+  BIGNUM* first = BN_bin2bn(bytes(r), static_cast<int>(r.size()), nullptr);
+  BIGNUM* second = BN_bin2bn(bytes(s), static_cast<int>(s.size()), nullptr);
+  if (!parts || ECDSA_SIG_set0(parts.get(), first, second) != 1) {
+    BN_free(first);
+    BN_free(second);
+    return {};
   }
   unsigned char* der = nullptr;
   const int size = i2d_ECDSA_SIG(parts.get(), &der);
-  const Digest digest(EVP_MD_CTX_new());
-  const bool good =
-      size > 0 && EVP_DigestVerifyInit(digest.get(), nullptr, EVP_sha384(), nullptr, key.get()) == 1 &&
-      EVP_DigestVerify(digest.get(), der, static_cast<std::size_t>(size), bytes(text), text.size()) == 1;
+  std::string result;
+  if (size > 0) result.assign(reinterpret_cast<char*>(der), static_cast<std::size_t>(size));
   OPENSSL_free(der);
+  return result;
+}
+
+bool verify(const Key& key, const char* hash, std::string_view text, std::string_view signature) {
+  const Digest digest(EVP_MD_CTX_new());
+  const EVP_MD* md = *hash ? EVP_get_digestbyname(hash) : nullptr;
+  const bool good =
+      !signature.empty() && (md || !*hash) &&
+      EVP_DigestVerifyInit(digest.get(), nullptr, md, nullptr, key.get()) == 1 &&
+      EVP_DigestVerify(digest.get(), bytes(signature), signature.size(), bytes(text), text.size()) == 1;
   ERR_clear_error();
   return good;
 }
 
-std::string sha256_hex(std::string_view text) {
+Result<Key> ed25519_key(std::string_view raw) {
+  Key key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes(raw), raw.size()));
+  if (!key) return crypto_error("not an Ed25519 key");
+  return key;
+}
+
+Result<Key> ec_key(const char* curve, std::string_view point) {
+  std::string group = curve;
+  std::string copy(point);
+  const std::array<OSSL_PARAM, 3> parameters = {
+      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group.data(), 0),
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, copy.data(), copy.size()),
+      OSSL_PARAM_construct_end()};
+  return from_parameters("EC", parameters.data());
+}
+
+Result<Key> rsa_key(std::string_view modulus, std::string_view exponent) {
+  constexpr int kFewestBits = 2048;
+  constexpr std::size_t kMostBytes = 2048;  // 16384 bits; longer ones only cost time
+  if (modulus.size() > kMostBytes || exponent.size() > 8) return fail("the RSA key is too large");
+  const Handle<BIGNUM, BN_free> n(BN_bin2bn(bytes(modulus), static_cast<int>(modulus.size()), nullptr));
+  const Handle<BIGNUM, BN_free> e(BN_bin2bn(bytes(exponent), static_cast<int>(exponent.size()), nullptr));
+  const Handle<OSSL_PARAM_BLD, OSSL_PARAM_BLD_free> builder(OSSL_PARAM_BLD_new());
+  if (!n || !e || !builder || OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, n.get()) != 1 ||
+      OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, e.get()) != 1) {
+    return crypto_error("not an RSA key");
+  }
+  if (BN_num_bits(n.get()) < kFewestBits) {
+    return fail("the RSA key has " + std::to_string(BN_num_bits(n.get())) + " bits, expected 2048 or more");
+  }
+  const Handle<OSSL_PARAM, OSSL_PARAM_free> parameters(OSSL_PARAM_BLD_to_param(builder.get()));
+  return from_parameters("RSA", parameters.get());
+}
+
+std::string sha256(std::string_view text) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
   unsigned size = 0;
   EVP_Digest(text.data(), text.size(), hash.data(), &size, EVP_sha256(), nullptr);
-  return hex_encode({reinterpret_cast<const char*>(hash.data()), size});
+  return {reinterpret_cast<const char*>(hash.data()), size};
+}
+
+std::string sha256_hex(std::string_view text) {
+  return hex_encode(sha256(text));
 }
 
 Result<std::string> random_id() {

@@ -32,7 +32,18 @@ std::string public_key_to_der(const Key& key);   // SubjectPublicKeyInfo
 Result<std::string> sign_es384(const Key& key, std::string_view text);
 bool verify_es384(const Key& key, std::string_view text, std::string_view signature);
 
+// Public keys from their numbers, big-endian. RSA keys under 2048 bits are refused.
+Result<Key> rsa_key(std::string_view modulus, std::string_view exponent);
+Result<Key> ec_key(const char* curve, std::string_view point);  // "P-256"; an uncompressed point
+Result<Key> ed25519_key(std::string_view bytes);
+
+// With "SHA256" and the like, or an empty name for Ed25519. An ECDSA signature is in DER.
+bool verify(const Key& key, const char* hash, std::string_view text, std::string_view signature);
+// Of the two numbers, big-endian; empty for what are none.
+std::string ecdsa_der(std::string_view r, std::string_view s);
+
 std::string sha256_hex(std::string_view bytes);
+std::string sha256(std::string_view bytes);  // 32 bytes
 
 // 27 random characters of base 62 (160 bits), the length of the ids that users know.
 Result<std::string> random_id();

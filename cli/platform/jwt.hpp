@@ -1,4 +1,4 @@
-// JSON Web Tokens as RFC 7515 writes them, with ES384 and nothing else. Safe on any thread.
+// JSON Web Tokens as RFC 7515 writes them, our own with ES384 and nothing else. Safe on any thread.
 #pragma once
 
 #include <optional>
@@ -27,6 +27,8 @@ struct Jwt {
 // Refuses everything that is not three parts of base64url with JSON objects in the first two, alg ES384 and
 // no `crit`. The error names the reason and quotes nothing of the token.
 Result<Jwt> parse_jwt(std::string_view token);
+// The same with any alg, for tokens of others; whoever verifies decides which are good.
+Result<Jwt> parse_foreign_jwt(std::string_view token);
 
 Result<std::string> sign_jwt(const Key& key, const json::Value& claims);
 

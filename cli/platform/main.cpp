@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "base/file.hpp"
 #include "base/json.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
@@ -36,6 +37,12 @@ struct Arguments {
   std::string expires = "1h";
   std::string description;
   std::string api_endpoint;
+
+  std::string public_key;
+  std::string issuer;
+  std::string keys;
+  std::string audience;
+  std::string subject;
 
   std::string mrn;
   std::string output = "text";
@@ -131,6 +138,68 @@ Result<void> create(const Arguments& arguments) {
   const auto token = create_token(*store, *key, request);
   if (!token) return fail(token.error());
   std::cout << *token << std::endl;
+  return {};
+}
+
+// What the commands that make a keyless account begin with.
+struct Keyless {
+  Store store;
+  ServiceAccount account;
+  std::string endpoint;
+};
+
+Result<Keyless> begin_keyless(const Arguments& arguments) {
+  auto space = parse_space(arguments.space);
+  if (!space) return fail(space.error());
+  const auto folder = make_data(arguments);
+  if (!folder) return fail(folder.error());
+  auto store = folder->store();
+  if (!store) return fail(store.error());
+  auto account = keyless_account(*space);
+  if (!account) return fail(account.error());
+  auto endpoint = store->endpoint();
+  if (!endpoint) return fail(endpoint.error());
+  if (!arguments.api_endpoint.empty()) endpoint = arguments.api_endpoint;
+  return Keyless{std::move(*store), std::move(*account), std::move(*endpoint)};
+}
+
+// Both print the configuration that clients need.
+
+Result<void> add_ssh_key(const Arguments& arguments) {
+  const auto text = read_small_file(arguments.public_key);
+  if (!text) return fail(text.error());
+  const auto keys = read_ssh_keys(*text);
+  if (!keys) return fail(arguments.public_key + ": " + keys.error().message());
+  auto made = begin_keyless(arguments);
+  if (!made) return fail(made.error());
+  if (auto added = made->store.add_ssh_account(made->account, *keys); !added) return added;
+  std::cout << "mrn: " << made->account.mrn << "\nscope_mrn: " << space_mrn(made->account.space) << "\n";
+  if (!made->endpoint.empty()) std::cout << "api_endpoint: " << made->endpoint << "\n";
+  std::cout << "auth:\n  method: ssh" << std::endl;
+  return {};
+}
+
+Result<void> add_issuer(const Arguments& arguments) {
+  const auto text = read_small_file(arguments.keys);
+  if (!text) return fail(text.error());
+  const auto keys = read_issuer_keys(*text);
+  if (!keys) return fail(arguments.keys + ": " + keys.error().message());
+  auto made = begin_keyless(arguments);
+  if (!made) return fail(made.error());
+  const Issuer issuer{made->account.mrn, arguments.issuer, arguments.audience, arguments.subject};
+  if (auto added = made->store.add_issuer_account(made->account, issuer, *keys); !added) return added;
+  json::Document document(rapidjson::kObjectType);
+  auto& allocator = document.GetAllocator();
+  const auto put = [&](const char* name, const std::string& value) {
+    if (value.empty()) return;
+    document.AddMember(rapidjson::StringRef(name), json::Value(value.c_str(), allocator), allocator);
+  };
+  put("type", "external_account");
+  put("audience", issuer.audience);
+  put("issuerUri", issuer.uri);
+  put("subjectTokenType", "urn:ietf:params:oauth:token-type:jwt");
+  put("universeDomain", made->endpoint);
+  std::cout << json::write_pretty(document, 2) << std::endl;
   return {};
 }
 
@@ -260,6 +329,34 @@ int run(int argc, char** argv) {
       "The platform's URL in the token (default: where this folder was last served)");
   add_data(creating, arguments);
 
+  CLI::App& ssh_key = *app.add_subcommand("ssh-key", "SSH keys that open a service account");
+  CLI::App& adding_ssh_key = *ssh_key.add_subcommand("add", "Make a service account that these keys open");
+  adding_ssh_key.footer("Prints the configuration for clients, whose SSH agent must hold one of the keys.");
+  add(adding_ssh_key, "--space", arguments.space, "SPACE", "The space of the account")->required();
+  add(adding_ssh_key, "--public-key", arguments.public_key, "FILE", "A .pub or authorized_keys file")
+      ->required();
+  add(adding_ssh_key, "--api-endpoint", arguments.api_endpoint, "URL",
+      "The platform's URL for clients (default: where this folder was last served)");
+  add_data(adding_ssh_key, arguments);
+
+  CLI::App& issuer = *app.add_subcommand("issuer", "Issuers whose tokens open a service account");
+  CLI::App& adding_issuer =
+      *issuer.add_subcommand("add", "Make a service account that an issuer's tokens open");
+  adding_issuer.footer(
+      "Prints the configuration for clients, which need a token. Where others than you can get tokens of "
+      "the\n"
+      "issuer for the audience, as on public clouds, name the subject.");
+  add(adding_issuer, "--space", arguments.space, "SPACE", "The space of the account")->required();
+  add(adding_issuer, "--issuer", arguments.issuer, "URI", "As the tokens' iss has it")->required();
+  add(adding_issuer, "--keys", arguments.keys, "FILE", "The issuer's public keys: a JWKS, or PEM")
+      ->required();
+  add(adding_issuer, "--audience", arguments.audience, "AUDIENCE", "That the tokens must be for")->required();
+  add(adding_issuer, "--subject", arguments.subject, "SUBJECT",
+      "That the tokens must be of; with * at its end, what begins so (default: any)");
+  add(adding_issuer, "--api-endpoint", arguments.api_endpoint, "URL",
+      "The platform's URL for clients (default: where this folder was last served)");
+  add_data(adding_issuer, arguments);
+
   CLI::App& revoking = *app.add_subcommand("revoke", "Revoke a token, a service account or an agent");
   revoking.footer("With its last agent a service account is revoked, too.");
   add(revoking, "MRN", arguments.mrn, "", "As `list` shows it")->required();
@@ -278,9 +375,14 @@ int run(int argc, char** argv) {
   }
   if (serving.parsed()) return report(serve(arguments));
   if (creating.parsed()) return report(create(arguments));
+  if (adding_ssh_key.parsed()) return report(add_ssh_key(arguments));
+  if (adding_issuer.parsed()) return report(add_issuer(arguments));
   if (revoking.parsed()) return report(revoke(arguments));
   if (listing.parsed()) return report(list(arguments));
-  const char* commands = token.parsed() ? "token create" : "serve, token create, revoke, list";
+  const char* commands = token.parsed()     ? "token create"
+                         : ssh_key.parsed() ? "ssh-key add"
+                         : issuer.parsed()  ? "issuer add"
+                                            : "serve, token create, ssh-key add, issuer add, revoke, list";
   return report(fail(std::string("there is no command; the commands are: ") + commands, ErrorKind::kUsage));
 }
 

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <ctime>
 
 #include "api.pb.h"
+#include "base/encoding.hpp"
 #include "base/json.hpp"
+#include "base/time.hpp"
 #include "base/version.hpp"
 #include "jwt.hpp"
 
@@ -15,6 +18,11 @@ namespace {
 
 constexpr double kLeewaySeconds = 300;
 constexpr double kLongestLifeSeconds = 600;
+constexpr double kTokenLeewaySeconds = 60;
+constexpr std::chrono::minutes kClaimsLeeway{5};
+constexpr std::chrono::minutes kLongestClaims{10};
+constexpr int kMostSignatures = 256;
+constexpr Seconds kLentSeconds = 3600;
 
 constexpr std::string_view kSpaces = "//captain.api.mondoo.app/spaces/";
 constexpr std::array<std::string_view, 6> kProviders = {"arista", "aws", "azure", "core", "mock", "os"};
@@ -104,6 +112,18 @@ json::Value to_json(std::string_view text, json::Document::AllocatorType& alloca
   return json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), allocator);
 }
 
+std::optional<std::string> hex_decode(std::string_view hex) {
+  if (hex.size() % 2 != 0) return std::nullopt;
+  std::string out;
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    unsigned byte = 0;
+    const auto [end, error] = std::from_chars(hex.data() + i, hex.data() + i + 2, byte, 16);
+    if (error != std::errc() || end != hex.data() + i + 2) return std::nullopt;
+    out += static_cast<char>(byte);
+  }
+  return out;
+}
+
 }  // namespace
 
 // One call, with what is learnt about it on the way.
@@ -138,9 +158,9 @@ struct Service::Handling {
     auto account = store().service_account(kid);
     if (!account) return internal(account.error());
     if (!*account) return unauthenticated("kid is no service account known here: " + kid.substr(0, 200));
-    const auto key = public_key_from_der((*account)->public_key);
-    if (!key) return internal(key.error());
-    if (!jwt.is_signed_by(*key)) return unauthenticated("the signature is not by the key of " + kid);
+    const auto signed_by_it = is_signed_by(jwt, **account);
+    if (!signed_by_it) return tl::unexpected(signed_by_it.error());
+    if (!*signed_by_it) return unauthenticated("the signature is not by a key of " + kid);
     who = kid;
     if ((*account)->revoked) return unauthenticated("the service account was revoked");
     if (jwt.text("iss") != kIssuer) return unauthenticated("iss is not " + std::string(kIssuer));
@@ -149,6 +169,24 @@ struct Service::Handling {
     if (jwt.text("chash") != sha256_hex(call.body))
       return unauthenticated("chash is not the hash of this body");
     return std::move(**account);
+  }
+
+  // Its own key, or one that is lent.
+  Outcome<bool> is_signed_by(const Jwt& jwt, const ServiceAccount& account) {
+    std::vector<std::string> keys;
+    if (account.public_key.empty()) {
+      auto lent = store().lent_keys(account.mrn, now());
+      if (!lent) return internal(lent.error());
+      keys = std::move(*lent);
+    } else {
+      keys.push_back(account.public_key);
+    }
+    for (const std::string& der : keys) {
+      const auto key = public_key_from_der(der);
+      if (!key) return internal(key.error());
+      if (jwt.is_signed_by(*key)) return true;
+    }
+    return false;
   }
 
   static std::string wrong_time(const Jwt& jwt) {
@@ -315,6 +353,166 @@ struct Service::Handling {
     return Empty();
   }
 
+  Outcome<ExchangeSSHKeyResponse> exchange_ssh() {
+    const auto request = read<ExchangeSSHKeyRequest>();
+    if (!request) return tl::unexpected(request.error());
+    const Claims& claims = request->claims();
+    if (const auto good = check_times(claims); !good) return tl::unexpected(good.error());
+    const auto account = keyless(claims.subject());
+    if (!account) return tl::unexpected(account.error());
+    if (claims.resource() != space_mrn(account->space))
+      return unauthenticated("the claims are for another resource than " + space_mrn(account->space));
+    const auto known = is_signed_by(*request, *account);
+    if (!known) return tl::unexpected(known.error());
+    if (!*known) return unauthenticated("no key of " + account->mrn + " signed the claims");
+    who = account->mrn;
+    const auto credential = lend(*account);
+    if (!credential) return tl::unexpected(credential.error());
+    ExchangeSSHKeyResponse response;
+    response.set_mrn(credential->mrn());
+    response.set_parent_mrn(credential->parent_mrn());
+    response.set_private_key(credential->private_key());
+    response.set_certificate(credential->certificate());
+    response.set_api_endpoint(credential->api_endpoint());
+    return response;
+  }
+
+  // Told openly, since they are the caller's own words and its clock is what needs mending.
+  static Outcome<void> check_times(const Claims& claims) {
+    const auto issued = parse_rfc3339(claims.iat());
+    const auto ends = parse_rfc3339(claims.exp());
+    if (!issued || !ends)
+      return refuse(Code::kInvalidArgument, "the claims need iat and exp, as RFC 3339 has them");
+    const auto clock = std::chrono::system_clock::now();
+    const auto refuse_time = [](const char* why) {
+      return refuse(Code::kUnauthenticated, std::string(why) + "; is the clock of the client right?");
+    };
+    if (*ends <= clock) return refuse_time("the claims have expired");
+    if (*issued > clock + kClaimsLeeway) return refuse_time("the claims are of the future");
+    if (*ends - *issued > kLongestClaims) return refuse_time("the claims would be good for too long");
+    return {};
+  }
+
+  Outcome<ServiceAccount> keyless(const std::string& mrn) {
+    auto account = store().service_account(mrn);
+    if (!account) return internal(account.error());
+    if (!*account || !(*account)->public_key.empty())
+      return unauthenticated("no keys are lent of " + mrn.substr(0, 200));
+    if ((*account)->revoked) return unauthenticated("the service account was revoked: " + mrn);
+    return std::move(**account);
+  }
+
+  Outcome<bool> is_signed_by(const ExchangeSSHKeyRequest& request, const ServiceAccount& account) {
+    const Claims& claims = request.claims();
+    const std::string text =
+        sha256_hex("exp=" + form_encode(claims.exp()) + "&iat=" + form_encode(claims.iat()) + "&resource=" +
+                   form_encode(claims.resource()) + "&subject=" + form_encode(claims.subject()) + "\n");
+    int tried = 0;
+    for (const SshSignature& signature : request.signatures()) {
+      if (++tried > kMostSignatures) break;
+      if (signature.alg() != "x5t#S256") continue;
+      const auto blob = store().ssh_key(account.mrn, signature.kid());
+      if (!blob) return internal(blob.error());
+      const auto bytes = hex_decode(signature.sig());
+      if (*blob && bytes && is_signed_by_ssh_key(**blob, text, *bytes)) return true;
+    }
+    return false;
+  }
+
+  Outcome<ExchangeExternalTokenResponse> exchange_external_token() {
+    const auto request = read<ExchangeExternalTokenRequest>();
+    if (!request) return tl::unexpected(request.error());
+    const auto jwt = parse_foreign_jwt(request->jwt_token());
+    if (!jwt) return unauthenticated(jwt.error().message());
+    const auto issuer = issuer_of(*jwt, *request);
+    if (!issuer) return tl::unexpected(issuer.error());
+    const auto account = keyless(issuer->service_account);
+    if (!account) return tl::unexpected(account.error());
+    who = account->mrn;
+    const auto credential = lend(*account);
+    if (!credential) return tl::unexpected(credential.error());
+    json::Document document(rapidjson::kObjectType);
+    auto& allocator = document.GetAllocator();
+    document.AddMember("mrn", to_json(credential->mrn(), allocator), allocator);
+    document.AddMember("parent_mrn", to_json(credential->parent_mrn(), allocator), allocator);
+    document.AddMember("space_mrn", to_json(credential->parent_mrn(), allocator), allocator);
+    document.AddMember("private_key", to_json(credential->private_key(), allocator), allocator);
+    document.AddMember("certificate", to_json(credential->certificate(), allocator), allocator);
+    document.AddMember("api_endpoint", to_json(credential->api_endpoint(), allocator), allocator);
+    ExchangeExternalTokenResponse response;
+    response.set_base64_credential(base64_encode(json::write(document)));
+    return response;
+  }
+
+  // The one that signed the token, where all it says holds. Who has a token that was signed for us may know
+  // why it is not taken.
+  Outcome<Issuer> issuer_of(const Jwt& jwt, const ExchangeExternalTokenRequest& request) {
+    const std::string uri(jwt.text("iss"));
+    if (uri.empty()) return unauthenticated("the token names no issuer");
+    if (!request.issuer_uri().empty() && request.issuer_uri() != uri)
+      return unauthenticated("the token is of the issuer " + uri.substr(0, 200) +
+                             " and not of the one that is asked for");
+    const auto issuers = store().issuers(uri);
+    if (!issuers) return internal(issuers.error());
+    std::string why = "the issuer is not known here: " + uri.substr(0, 200);
+    bool genuine = false;
+    for (const Issuer& issuer : *issuers) {
+      const auto keys = store().issuer_keys(issuer.service_account);
+      if (!keys) return internal(keys.error());
+      if (!is_signed_by_issuer(jwt, *keys)) {
+        if (!genuine) why = "no key of the issuer " + uri + " signed the token";
+        continue;
+      }
+      genuine = true;
+      why = wrong_claim(jwt, issuer, request.audience());
+      if (why.empty()) return issuer;
+    }
+    if (genuine) return refuse(Code::kUnauthenticated, why);
+    return unauthenticated(why);
+  }
+
+  static std::string wrong_claim(const Jwt& jwt, const Issuer& issuer, const std::string& asked_audience) {
+    const auto ends = jwt.time("exp");
+    const auto begins = jwt.time("nbf");
+    if (!ends) return "the token has no exp";
+    if (*ends <= seconds_now() - kTokenLeewaySeconds) return "the token has expired";
+    if (json::find(jwt.claims, "nbf") && !begins) return "the token's nbf is no number";
+    if (begins && *begins > seconds_now() + kTokenLeewaySeconds) return "the token is not valid yet";
+    if (!is_for(jwt, issuer.audience) || (!asked_audience.empty() && asked_audience != issuer.audience))
+      return "the token is for another audience";
+    const std::string_view subject = issuer.subject;
+    const bool prefix = subject.ends_with('*');
+    const auto fits = prefix ? jwt.text("sub").starts_with(subject.substr(0, subject.size() - 1))
+                             : subject.empty() || jwt.text("sub") == subject;
+    return fits ? "" : "the token is of another subject than was registered";
+  }
+
+  static bool is_for(const Jwt& jwt, const std::string& audience) {
+    const json::Value* aud = json::find(jwt.claims, "aud");
+    if (!aud) return false;
+    if (!aud->IsArray()) return aud->IsString() && json::view(*aud) == audience;
+    return std::any_of(aud->Begin(), aud->End(),
+                       [&](const json::Value& one) { return one.IsString() && json::view(one) == audience; });
+  }
+
+  // A key for the account, for an hour.
+  Outcome<ServiceAccountCredentials> lend(const ServiceAccount& account) {
+    const auto key = make_key("P-384");
+    if (!key) return internal(key.error());
+    const auto id = account.mrn.substr(account.mrn.rfind('/') + 1);
+    const auto certificate = issue_client(service.authority_, *key, id, account.space);
+    if (!certificate) return internal(certificate.error());
+    const auto lent = store().lend_key(account.mrn, public_key_to_der(*key), now() + kLentSeconds, now());
+    if (!lent) return internal(lent.error());
+    ServiceAccountCredentials credential;
+    credential.set_mrn(account.mrn);
+    credential.set_parent_mrn(space_mrn(account.space));
+    credential.set_private_key(private_key_to_pem(*key));
+    credential.set_certificate(certificate_to_pem(*certificate));
+    credential.set_api_endpoint(service.options_.endpoint);
+    return credential;
+  }
+
   template <class Out, Outcome<Out> (Handling::*Method)()>
   Answer run() {
     const Outcome<Out> outcome = (this->*Method)();
@@ -330,20 +528,24 @@ struct Service::Handling {
     Answer (Handling::*run)();
     bool quick;
   };
-  static const std::array<Row, 5> kRows;
+  static const std::array<Row, 7> kRows;
   static const Row* find(std::string_view name) {
     const auto row = std::find_if(kRows.begin(), kRows.end(), [&](const Row& r) { return r.name == name; });
     return row == kRows.end() ? nullptr : &*row;
   }
 };
 
-constinit const std::array<Service::Handling::Row, 5> Service::Handling::kRows = {{
+constinit const std::array<Service::Handling::Row, 7> Service::Handling::kRows = {{
     {"Health/Check", &Handling::run<HealthCheckResponse, &Handling::check_health>, true},
     {"AgentManager/RegisterAgent", &Handling::run<AgentRegistrationConfirmation, &Handling::register_agent>,
      false},
     {"AgentManager/UnRegisterAgent", &Handling::run<Confirmation, &Handling::unregister_agent>, false},
     {"AgentManager/PingPong", &Handling::run<Empty, &Handling::ping_pong>, false},
     {"AgentManager/HealthCheck", &Handling::run<Empty, &Handling::check_agent>, false},
+    {"SecureTokenService/ExchangeSSH", &Handling::run<ExchangeSSHKeyResponse, &Handling::exchange_ssh>,
+     false},
+    {"SecureTokenService/ExchangeExternalToken",
+     &Handling::run<ExchangeExternalTokenResponse, &Handling::exchange_external_token>, false},
 }};
 
 Service::Service(Store store, Authority authority, Key token_key, ServiceOptions options)
@@ -423,6 +625,16 @@ Result<std::string> parse_space(std::string_view text) {
                 ErrorKind::kUsage);
   }
   return std::string(id);
+}
+
+Result<ServiceAccount> keyless_account(const std::string& space) {
+  const auto id = random_id();
+  if (!id) return fail(id.error());
+  ServiceAccount account;
+  account.mrn = agents_root(space) + "/serviceaccounts/" + *id;
+  account.space = space;
+  account.created = now();
+  return account;
 }
 
 Result<std::string> create_token(Store& store, const Key& key, const TokenRequest& request) {

@@ -8,6 +8,15 @@
 //  - chash is the lower-case hex SHA-256 of the body as sent.
 // A registration token must be signed by this platform and be known to it, of that space, not revoked, and
 // inside nbf and exp without leeway, since the clock that verifies is the clock that signed.
+//
+// A service account without a key of its own is lent one for an hour. It is given to who asks
+//  - with claims that name the account and its space, are not in the future and end within ten minutes,
+//  signed by
+//    one of the account's SSH keys (a proof that was overheard is good until it ends: the protocol has no
+//    nonce);
+//  - with a JWT of the account's issuer, signed by one of the keys that were registered for it, for the
+//  audience and
+//    of the subject that were, inside nbf and exp with a minute of leeway.
 #pragma once
 
 #include <chrono>
@@ -68,6 +77,9 @@ Seconds now();
 
 // Letters, digits, '.', '_' and '-', at most 63; the space's MRN is taken, too.
 Result<std::string> parse_space(std::string_view text);
+
+// A service account whose keys are lent, to be stored with who may have it.
+Result<ServiceAccount> keyless_account(const std::string& space);
 
 // A registration token, and its record in the store.
 struct TokenRequest {

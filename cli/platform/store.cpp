@@ -2,16 +2,18 @@
 
 #include <sqlite3.h>
 
+#include <array>
 #include <stdexcept>
 #include <utility>
 
 namespace cnspec::platform {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr int kBusyMilliseconds = 10000;
 
-constexpr const char* kSchema = R"(
+// What each version added to the one before.
+constexpr std::array<const char*, kSchemaVersion> kSchema = {R"(
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE spaces (id TEXT PRIMARY KEY, created INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE tokens (
@@ -26,7 +28,22 @@ CREATE TABLE agents (
   platform TEXT NOT NULL, hostname TEXT NOT NULL, ip TEXT NOT NULL, platform_id TEXT NOT NULL,
   created INTEGER NOT NULL, seen INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX agents_by_account ON agents (service_account, platform_id);
-)";
+)",
+                                                             R"(
+CREATE TABLE ssh_keys (
+  service_account TEXT NOT NULL REFERENCES service_accounts, fingerprint TEXT NOT NULL, blob BLOB NOT NULL,
+  comment TEXT NOT NULL, PRIMARY KEY (service_account, fingerprint)) WITHOUT ROWID;
+CREATE TABLE issuers (
+  service_account TEXT PRIMARY KEY REFERENCES service_accounts, uri TEXT NOT NULL, audience TEXT NOT NULL,
+  subject TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX issuers_by_uri ON issuers (uri);
+CREATE TABLE issuer_keys (service_account TEXT NOT NULL REFERENCES issuers, kid TEXT NOT NULL, der BLOB NOT NULL);
+CREATE INDEX issuer_keys_by_account ON issuer_keys (service_account);
+CREATE TABLE lent_keys (
+  service_account TEXT NOT NULL REFERENCES service_accounts, public_key BLOB NOT NULL, expires INTEGER NOT NULL);
+CREATE INDEX lent_keys_by_account ON lent_keys (service_account);
+CREATE INDEX lent_keys_by_expiry ON lent_keys (expires);
+)"};
 
 constexpr char kTokens[] = "SELECT mrn, space, description, created, expires, revoked FROM tokens ";
 constexpr char kAccounts[] = "SELECT mrn, space, public_key, created, revoked FROM service_accounts ";
@@ -151,13 +168,19 @@ void insert(sqlite3* db, const Agent& a) {
       a.version, a.platform, a.hostname, a.ip, a.platform_id, a.created, a.seen);
 }
 
+void insert(sqlite3* db, const ServiceAccount& a) {
+  run(db, "INSERT OR IGNORE INTO spaces VALUES (?, ?)", a.space, a.created);
+  run(db, "INSERT INTO service_accounts VALUES (?, ?, CAST(? AS BLOB), ?, NULL)", a.mrn, a.space,
+      a.public_key, a.created);
+}
+
 bool remove(sqlite3* db, std::string_view mrn, Seconds now) {
   const auto agent = first(Statement(db, std::string(kAgents) + "WHERE mrn = ?", mrn), agent_from);
   if (!agent) return false;
   run(db, "DELETE FROM agents WHERE mrn = ?", mrn);
   run(db,
       "UPDATE service_accounts SET revoked = ?1 WHERE mrn = ?2 AND revoked IS NULL "
-      "AND NOT EXISTS (SELECT 1 FROM agents WHERE service_account = ?2)",
+      "AND length(public_key) > 0 AND NOT EXISTS (SELECT 1 FROM agents WHERE service_account = ?2)",
       now, agent->service_account);
   return true;
 }
@@ -173,9 +196,9 @@ void set_up(sqlite3* db) {
   version.next();
   if (version.number(0) > kSchemaVersion)
     throw DatabaseError("it was written by a newer version of this program");
-  if (version.number(0) == 0) {
-    execute(db, kSchema);
-    execute(db, ("PRAGMA user_version = " + std::to_string(kSchemaVersion)).c_str());
+  for (auto next = static_cast<std::size_t>(version.number(0)); next < kSchema.size(); ++next) {
+    execute(db, kSchema[next]);
+    execute(db, ("PRAGMA user_version = " + std::to_string(next + 1)).c_str());
   }
   transaction.commit();
 }
@@ -233,8 +256,7 @@ Result<std::optional<Token>> Store::token(std::string_view mrn) {
 Result<void> Store::add_registration(const ServiceAccount& account, const Agent& agent) {
   return guarded(db_.get(), [&] {
     Transaction transaction(db_.get());
-    run(db_.get(), "INSERT INTO service_accounts VALUES (?, ?, CAST(? AS BLOB), ?, NULL)", account.mrn,
-        account.space, account.public_key, account.created);
+    insert(db_.get(), account);
     insert(db_.get(), agent);
     transaction.commit();
   });
@@ -243,6 +265,84 @@ Result<void> Store::add_registration(const ServiceAccount& account, const Agent&
 Result<std::optional<ServiceAccount>> Store::service_account(std::string_view mrn) {
   return guarded(db_.get(), [&] {
     return first(Statement(db_.get(), std::string(kAccounts) + "WHERE mrn = ?", mrn), account_from);
+  });
+}
+
+Result<void> Store::add_ssh_account(const ServiceAccount& account, const std::vector<SshKey>& keys) {
+  return guarded(db_.get(), [&] {
+    Transaction transaction(db_.get());
+    insert(db_.get(), account);
+    for (const SshKey& key : keys) {
+      run(db_.get(), "INSERT OR IGNORE INTO ssh_keys VALUES (?, ?, CAST(? AS BLOB), ?)", account.mrn,
+          key.fingerprint, key.blob, key.comment);
+    }
+    transaction.commit();
+  });
+}
+
+Result<void> Store::add_issuer_account(const ServiceAccount& account, const Issuer& issuer,
+                                       const std::vector<IssuerKey>& keys) {
+  return guarded(db_.get(), [&] {
+    Transaction transaction(db_.get());
+    insert(db_.get(), account);
+    run(db_.get(), "INSERT INTO issuers VALUES (?, ?, ?, ?)", account.mrn, issuer.uri, issuer.audience,
+        issuer.subject);
+    for (const IssuerKey& key : keys) {
+      run(db_.get(), "INSERT INTO issuer_keys VALUES (?, ?, CAST(? AS BLOB))", account.mrn, key.kid, key.der);
+    }
+    transaction.commit();
+  });
+}
+
+Result<std::optional<std::string>> Store::ssh_key(std::string_view service_account,
+                                                  std::string_view fingerprint) {
+  return guarded(db_.get(), [&] {
+    return first<std::string>(
+        Statement(db_.get(), "SELECT blob FROM ssh_keys WHERE service_account = ? AND fingerprint = ?",
+                  service_account, fingerprint),
+        [](const Statement& row) { return row.text(0); });
+  });
+}
+
+Result<std::vector<Issuer>> Store::issuers(std::string_view uri) {
+  return guarded(db_.get(), [&] {
+    return all<Issuer>(Statement(db_.get(),
+                                 "SELECT service_account, uri, audience, subject FROM issuers WHERE uri = ? "
+                                 "ORDER BY service_account",
+                                 uri),
+                       [](const Statement& row) {
+                         return Issuer{row.text(0), row.text(1), row.text(2), row.text(3)};
+                       });
+  });
+}
+
+Result<std::vector<IssuerKey>> Store::issuer_keys(std::string_view service_account) {
+  return guarded(db_.get(), [&] {
+    return all<IssuerKey>(
+        Statement(db_.get(), "SELECT kid, der FROM issuer_keys WHERE service_account = ?", service_account),
+        [](const Statement& row) {
+          return IssuerKey{row.text(0), row.text(1)};
+        });
+  });
+}
+
+Result<void> Store::lend_key(std::string_view service_account, std::string_view public_key, Seconds expires,
+                             Seconds now) {
+  return guarded(db_.get(), [&] {
+    Transaction transaction(db_.get());
+    run(db_.get(), "DELETE FROM lent_keys WHERE expires <= ?", now);
+    run(db_.get(), "INSERT INTO lent_keys VALUES (?, CAST(? AS BLOB), ?)", service_account, public_key,
+        expires);
+    transaction.commit();
+  });
+}
+
+Result<std::vector<std::string>> Store::lent_keys(std::string_view service_account, Seconds now) {
+  return guarded(db_.get(), [&] {
+    return all<std::string>(
+        Statement(db_.get(), "SELECT public_key FROM lent_keys WHERE service_account = ? AND expires > ?",
+                  service_account, now),
+        [](const Statement& row) { return row.text(0); });
   });
 }
 

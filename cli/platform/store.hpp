@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "issuer_key.hpp"
+#include "ssh_key.hpp"
 
 struct sqlite3;
 
@@ -30,9 +32,19 @@ struct Token {
 struct ServiceAccount {
   std::string mrn;
   std::string space;
-  std::string public_key;  // SubjectPublicKeyInfo in DER; the private key is the client's alone
+  // SubjectPublicKeyInfo in DER; the private key is the client's alone. Empty: the account has no key of its
+  // own, and those who prove that they may get one for a while.
+  std::string public_key;
   Seconds created = 0;
   bool revoked = false;
+};
+
+// Whose tokens open a service account.
+struct Issuer {
+  std::string service_account;
+  std::string uri;
+  std::string audience;
+  std::string subject;  // with * at its end: what begins so; empty: any
 };
 
 struct Agent {
@@ -65,13 +77,26 @@ class Store {
   Result<void> add_registration(const ServiceAccount& account, const Agent& agent);
   Result<std::optional<ServiceAccount>> service_account(std::string_view mrn);
 
+  // A service account without a key of its own, and its space; then who may have it.
+  Result<void> add_ssh_account(const ServiceAccount& account, const std::vector<SshKey>& keys);
+  Result<void> add_issuer_account(const ServiceAccount& account, const Issuer& issuer,
+                                  const std::vector<IssuerKey>& keys);
+  Result<std::optional<std::string>> ssh_key(std::string_view service_account, std::string_view fingerprint);
+  Result<std::vector<Issuer>> issuers(std::string_view uri);
+  Result<std::vector<IssuerKey>> issuer_keys(std::string_view service_account);
+  // A key for a while; those whose time is over are forgotten.
+  Result<void> lend_key(std::string_view service_account, std::string_view public_key, Seconds expires,
+                        Seconds now);
+  Result<std::vector<std::string>> lent_keys(std::string_view service_account, Seconds now);
+
   Result<std::optional<Agent>> agent(std::string_view mrn);
   Result<void> add_agent(const Agent& agent);
   // Everything but mrn, space, service account and creation.
   Result<void> update_agent(const Agent& agent);
   // The account's agent on the machine with that platform id.
   Result<std::optional<Agent>> agent_of(std::string_view service_account, std::string_view platform_id);
-  // Removes the agent; its service account is revoked with the last of its agents. False: no such agent.
+  // Removes the agent; its service account is revoked with the last of its agents, unless keys are lent of
+  // it. False: no such agent.
   Result<bool> remove_agent(std::string_view mrn, Seconds now);
   // A token, a service account or an agent (as remove_agent does). False: nothing of that name, or already
   // revoked.
