@@ -54,7 +54,13 @@ void add_status(CLI::App& app, Globals& globals);
 void add_providers(CLI::App& app, Globals& globals);
 void add_discover(CLI::App& app, Globals& globals);
 void add_version(CLI::App& app);
-void add_completion(CLI::App& app, Globals& globals);
+void add_completion(CLI::App& app);
+
+// The word by which the scripts of `completion` ask the program itself. It is no command, since CLI11 would
+// take the words behind it for commands.
+inline constexpr char kComplete[] = "__complete";
+// Prints what the last word may become. Follows the words before it as far as they name commands.
+void complete(CLI::App& root, Globals& globals, std::vector<std::string> words);
 
 // What `providers list -o json` prints.
 std::string render_providers_json(const provider::Inventory& inventory);

@@ -102,8 +102,10 @@ std::vector<std::string> without_equals(std::vector<std::string> words) {
   return out;
 }
 
-// Follows the words as far as they name subcommands; the last word is the one being written.
+}  // namespace
+
 void complete(CLI::App& root, Globals& globals, std::vector<std::string> words) {
+  if (!words.empty() && words.front() == "--") words.erase(words.begin());
   words = without_equals(std::move(words));
   Place place{&root};
   CLI::App connectors;
@@ -137,9 +139,7 @@ void complete(CLI::App& root, Globals& globals, std::vector<std::string> words) 
   for (const auto& word : candidates(place, words.empty() ? "" : words.back())) print(word + "\n");
 }
 
-}  // namespace
-
-void add_completion(CLI::App& app, Globals& globals) {
+void add_completion(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("completion", "Print a script that makes a shell complete cnspec's words");
   command->footer(
@@ -150,15 +150,6 @@ void add_completion(CLI::App& app, Globals& globals) {
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   command->callback([shell] { print(*shell == "bash" ? kBash : *shell == "zsh" ? kZsh : kFish); });
-
-  CLI::App* ask = app.add_subcommand("__complete", "")->group("");
-  ask->prefix_command();
-  ask->fallthrough(false);
-  ask->callback([&app, &globals, ask] {
-    auto words = ask->remaining();
-    if (!words.empty() && words.front() == "--") words.erase(words.begin());
-    complete(app, globals, words);
-  });
 }
 
 }  // namespace cnspec::cli

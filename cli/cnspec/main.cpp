@@ -30,10 +30,14 @@ int run(int argc, char** argv) {
   cli::add_providers(app, globals);
   cli::add_discover(app, globals);
   cli::add_version(app);
-  cli::add_completion(app, globals);
+  cli::add_completion(app);
   try {
     if (argc < 2) {
       cli::print(app.help());
+      return cli::kOk;
+    }
+    if (std::string_view(argv[1]) == cli::kComplete) {
+      cli::complete(app, globals, {argv + 2, argv + argc});
       return cli::kOk;
     }
     app.parse(argc, argv);
