@@ -391,8 +391,11 @@ class CurlEngine final : public Engine {
     return !secure(x) || number(x, CURLINFO_HTTP_CONNECTCODE) / 100 != 2;
   }
 
+  // libcurl's time of connecting includes the TLS handshake; the address is known when TCP is connected.
   static bool connected(const Exchange& x) {
-    return time(x, CURLINFO_CONNECT_TIME_T) != 0;
+    const char* address = nullptr;
+    curl_easy_getinfo(x.easy.get(), CURLINFO_PRIMARY_IP, &address);
+    return time(x, CURLINFO_CONNECT_TIME_T) != 0 || (address && *address);
   }
 
   static curl_off_t time(const Exchange& x, CURLINFO info) {
@@ -414,6 +417,7 @@ class CurlEngine final : public Engine {
       if (!connected(x)) return "connecting to " + proxy_name(x);
       return "waiting for " + proxy_name(x);
     }
+    if (time(x, CURLINFO_PRETRANSFER_TIME_T) != 0) return "waiting for the answer";
     if (!x.proxy && time(x, CURLINFO_NAMELOOKUP_TIME_T) == 0) return "looking up the name of " + server(x);
     if (!connected(x)) return "connecting to " + server(x);
     if (secure(x) && time(x, CURLINFO_APPCONNECT_TIME_T) == 0) return "the TLS handshake with " + server(x);
