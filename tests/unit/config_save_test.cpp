@@ -1,0 +1,214 @@
+// How a configuration is changed: what stays of its text, who waits for whom, what a crash leaves.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "config/config.hpp"
+#include "support/process.hpp"
+
+namespace cnspec::config {
+namespace {
+
+using test::read_file;
+using test::TempDir;
+
+constexpr char kPem[] = "-----BEGIN KEY-----\nMIG2\n-----END KEY-----\n";
+
+std::string after(const std::string& text, const std::vector<Change>& changes,
+                  const std::string& name = "mondoo.yml") {
+  const auto result = edited(text, changes, name);
+  return result ? *result : "error: " + result.error().message();
+}
+
+// ---- what stays ----
+
+TEST(ConfigEditTest, EveryUntouchedByteOfYamlStays) {
+  const std::string text =
+      "# mine\n---\nlabels: {a: b}   # flow\n\n# about the name\nname: old   # why\nfoo:\n  - 1\n  # inner\n"
+      "  - \"2\"\n\n# the end\n";
+  EXPECT_EQ(after(text, {{"name", "new"}}),
+            "# mine\n---\nlabels: {a: b}   # flow\n\n# about the name\nname: \"new\"   # why\nfoo:\n  - 1\n  "
+            "# inner\n"
+            "  - \"2\"\n\n# the end\n");
+  EXPECT_EQ(after(text, {{"foo", std::nullopt}}),
+            "# mine\n---\nlabels: {a: b}   # flow\n\n# about the name\nname: old   # why\n\n# the end\n");
+  EXPECT_EQ(after(text, {{"mrn", "//x"}}), text + "mrn: \"//x\"\n");
+  EXPECT_EQ(after(text, {{"nothing", std::nullopt}}), text);
+}
+
+TEST(ConfigEditTest, WhatAlreadySaysItIsNotTouched) {
+  EXPECT_EQ(after("name: \"x\"   # c\nmrn: 'y'\n", {{"name", "x"}, {"mrn", "y"}}),
+            "name: \"x\"   # c\nmrn: 'y'\n");
+}
+
+TEST(ConfigEditTest, BlocksComeAndGoWhole) {
+  const std::string with = "a: 1\nprivate_key: |\n  -----BEGIN KEY-----\n  MIG2\n  -----END KEY-----\nb: 2\n";
+  EXPECT_EQ(after("a: 1\nprivate_key: 'x # y'\nb: 2\n", {{"private_key", kPem}}), with);
+  EXPECT_EQ(after(with, {{"private_key", std::nullopt}}), "a: 1\nb: 2\n");
+  EXPECT_EQ(after(with, {{"private_key", "short"}}), "a: 1\nprivate_key: \"short\"\nb: 2\n");
+}
+
+TEST(ConfigEditTest, LinesOfEveryShape) {
+  EXPECT_EQ(after("a: 1\r\nb: 2\r\n", {{"b", "x"}}), "a: 1\r\nb: \"x\"\r\n");
+  EXPECT_EQ(after("  a: 1\n  b: 2\n", {{"c", "x"}}), "  a: 1\n  b: 2\n  c: \"x\"\n");
+  EXPECT_EQ(after("a: 1", {{"b", "x"}}), "a: 1\nb: \"x\"\n");
+  EXPECT_EQ(after("a: 1\n...\n", {{"b", "x"}}), "a: 1\nb: \"x\"\n...\n");
+  EXPECT_EQ(after("# only\n", {{"b", "x"}}), "# only\nb: \"x\"\n");
+  EXPECT_EQ(after("", {{"b", "x"}}), "b: \"x\"\n");
+  EXPECT_EQ(after("# c\na: 1\n", {{"a", std::nullopt}}), "# c\n");
+  EXPECT_EQ(after("a:\n- 1\n- 2\nb: 2\n", {{"a", "x"}}), "a: \"x\"\nb: 2\n");
+}
+
+TEST(ConfigEditTest, WhatLinesCannotSayIsWrittenAnewAndRight) {
+  EXPECT_EQ(after("{a: 1, b: 2}\n", {{"b", "x"}}), "a: 1\nb: \"x\"\n");
+  EXPECT_EQ(after("? a\n: 1\nb: 2\n", {{"b", "x"}}), "a: 1\nb: \"x\"\n");
+  // A reference keeps its value when what it referred to goes or changes.
+  EXPECT_EQ(after("a: &k one\nb: *k\n", {{"a", "x"}}), "a: \"x\"\nb: one\n");
+  EXPECT_EQ(after("a: &k one\nb: *k\n", {{"a", std::nullopt}}), "b: one\n");
+}
+
+TEST(ConfigEditTest, WhatHasNoEndIsRefused) {
+  std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  for (int i = 1; i < 12; ++i) {
+    const std::string before = "*a" + std::to_string(i - 1);
+    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [";
+    for (int j = 0; j < 10; ++j) bomb += (j ? ", " : "") + before;
+    bomb += "]\n";
+  }
+  EXPECT_EQ(after(bomb, {{"name", "x"}}),
+            "error: mondoo.yml: is too large or nested too deeply to be changed");
+  EXPECT_EQ(after("a: &a {b: *a}\n", {{"name", "x"}}),
+            "error: mondoo.yml: is too large or nested too deeply to be changed");
+}
+
+TEST(ConfigEditTest, JsonStaysJson) {
+  EXPECT_EQ(after("{\"a\": {\"deep\": [1, null, true]}, \"b\": \"x\"}", {{"b", "y"}}),
+            "{\"a\":{\"deep\":[1,null,true]},\"b\":\"y\"}\n");
+  EXPECT_EQ(after("{\n    \"b\": \"\\ud83d\\ude00\"\n}\n", {{"name", "on"}, {"scan_interval.timer", "5"}}),
+            "{\n    \"b\": \"\xF0\x9F\x98\x80\",\n    \"name\": \"on\",\n    \"scan_interval\": {\n        "
+            "\"timer\": "
+            "5\n    }\n}\n");
+  EXPECT_EQ(after("{\"scan_interval\": {\"splay\": 7}}", {{"scan_interval.timer", "5"}}),
+            "{\"scan_interval\":{\"splay\":7,\"timer\":5}}\n");
+  EXPECT_EQ(after("{\"a\": 1, \"b\": 2}", {{"a", std::nullopt}}), "{\"b\":2}\n");
+  EXPECT_EQ(after("", {{"a", "x"}}, "c.json"), "{\n  \"a\": \"x\"\n}\n");
+}
+
+TEST(ConfigEditTest, SaysWhereATextCannotBeChanged) {
+  EXPECT_EQ(after("a: 1\na: 2\n", {{"b", "x"}}), "error: mondoo.yml:2:1: the key a is there already");
+  EXPECT_EQ(after("a: 1\n---\nb: 2\n", {{"b", "x"}}),
+            "error: mondoo.yml:3:1: expected one document, found another");
+}
+
+// ---- who waits for whom ----
+
+TEST(ConfigSaveTest, WaitsForAnotherUntilItsDeadline) {
+  const TempDir folder;
+  const auto file = folder.write("mondoo.yml", "a: 1\n");
+  const int other = ::open((file.string() + ".lock").c_str(), O_RDWR | O_CREAT, 0600);
+  ASSERT_EQ(::flock(other, LOCK_EX), 0);
+  const auto saved = save(file, {{"name", "x"}}, std::chrono::steady_clock::now());
+  ASSERT_FALSE(saved);
+  EXPECT_EQ(saved.error().kind(), ErrorKind::kTimeout);
+  EXPECT_EQ(saved.error().message(),
+            file.string() + ": another process is changing it and did not finish in time");
+  EXPECT_EQ(read_file(file), "a: 1\n");
+  ::close(other);
+  EXPECT_TRUE(save(file, {{"name", "x"}}, std::chrono::steady_clock::now()));
+  EXPECT_FALSE(std::filesystem::exists(file.string() + ".lock"));
+}
+
+TEST(ConfigSaveTest, ManyAtOnceLoseNothing) {
+  const TempDir folder;
+  const auto file = folder / "mondoo.yml";
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&file, i] {
+      for (int j = 0; j < 5; ++j) {
+        const std::string name = "k" + std::to_string(i) + "x" + std::to_string(j);
+        EXPECT_TRUE(save(file, {{name, name}}, std::chrono::steady_clock::now() + test::kPatience));
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  const std::string text = read_file(file);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 40) << text;
+}
+
+TEST(ConfigSaveTest, WritesOnlyIfTheKeyIsStillThat) {
+  const TempDir folder;
+  const auto file = folder.write("mondoo.yml", "mrn: b\n");
+  const auto deadline = std::chrono::steady_clock::now() + test::kPatience;
+  const auto saved = save(file, {{"mrn", std::nullopt}}, deadline, {{"mrn", "a"}});
+  ASSERT_FALSE(saved);
+  EXPECT_EQ(saved.error().message(), file.string() + ": has been changed meanwhile: mrn is another");
+  EXPECT_EQ(read_file(file), "mrn: b\n");
+  EXPECT_TRUE(save(file, {{"mrn", std::nullopt}}, deadline, {{"mrn", "b"}}));
+  EXPECT_EQ(read_file(file), "");
+}
+
+// ---- what a crash leaves ----
+
+// Saves in a child that is killed where its system call number `kill_at` begins, or is done. Returns whether
+// it came that far.
+bool save_and_kill(const std::filesystem::path& file, int kill_at) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    ::raise(SIGSTOP);
+    const bool good = save(file, {{"private_key", kPem}, {"name", "new"}}).has_value();
+    ::_exit(good ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  for (int stops = 0; WIFSTOPPED(status); ++stops) {
+    if (stops == kill_at) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+      return true;
+    }
+    ::ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);
+    ::waitpid(child, &status, 0);
+  }
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  return false;
+}
+
+TEST(ConfigSaveTest, KilledAtEverySystemCallItIsTheOldOrTheNew) {
+  const std::string old_text = "name: old\nfoo: kept # c\n";
+  const std::string new_text =
+      "name: \"new\"\nfoo: kept # c\nprivate_key: |\n  -----BEGIN KEY-----\n  MIG2\n  -----END KEY-----\n";
+  const TempDir folder;
+  int old_ones = 0, new_ones = 0;
+  for (int kill_at = 1;; ++kill_at) {
+    const auto file = folder.write("c/mondoo.yml", old_text);
+    const bool killed = save_and_kill(file, kill_at);
+    const std::string text = read_file(file);
+    (text == new_text ? new_ones : old_ones) += 1;
+    ASSERT_TRUE(text == old_text || text == new_text) << kill_at << ": " << text;
+    for (const auto& entry : std::filesystem::directory_iterator(folder / "c")) {
+      struct stat info {};
+      ASSERT_EQ(::stat(entry.path().c_str(), &info), 0);
+      EXPECT_EQ(info.st_mode & 0777u, 0600u) << entry.path();
+    }
+    if (!killed) break;
+    // What was left behind is in nobody's way, and goes with the next.
+    ASSERT_TRUE(save(file, {{"name", "next"}}));
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder / "c"))
+      names.push_back(entry.path().filename());
+    EXPECT_EQ(names, std::vector<std::string>{"mondoo.yml"});
+  }
+  EXPECT_GT(old_ones, 20);
+  EXPECT_GT(new_ones, 5);
+}
+
+}  // namespace
+}  // namespace cnspec::config
