@@ -346,7 +346,8 @@ class CurlEngine final : public Engine {
   }
 
   Result<Response> outcome(Exchange& x, CURLcode code) {
-    if (code != CURLE_OK) return fail(x.proxy && at_proxy(x) ? describe_proxy(x, code) : describe(x, code));
+    if (code != CURLE_OK)
+      return fail(x.proxy && at_proxy(x, code) ? describe_proxy(x, code) : describe(x, code));
     x.response.status = static_cast<int>(number(x, CURLINFO_RESPONSE_CODE));
     // A proxy that passes requests on answers in the server's place.
     if (x.proxy && !tunnels(x) && (x.response.status == 407 || x.response.status == 502)) {
@@ -385,10 +386,10 @@ class CurlEngine final : public Engine {
   }
 
   // Whether what failed lies between us and the proxy.
-  static bool at_proxy(const Exchange& x) {
-    if (number(x, CURLINFO_NUM_CONNECTS) == 0) return false;  // the way was open from before
-    if (socks(x)) return !connected(x);
-    return !secure(x) || number(x, CURLINFO_HTTP_CONNECTCODE) / 100 != 2;
+  static bool at_proxy(const Exchange& x, CURLcode code) {
+    if (!tunnels(x)) return true;
+    if (time(x, CURLINFO_PRETRANSFER_TIME_T) != 0) return false;  // the way is open, perhaps from before
+    return socks(x) ? code == CURLE_PROXY || !connected(x) : number(x, CURLINFO_HTTP_CONNECTCODE) / 100 != 2;
   }
 
   // libcurl's time of connecting includes the TLS handshake; the address is known when TCP is connected.
@@ -412,15 +413,18 @@ class CurlEngine final : public Engine {
   }
 
   static std::string waited_for(const Exchange& x) {
-    if (x.proxy && at_proxy(x)) {
+    if (x.proxy && at_proxy(x, CURLE_OPERATION_TIMEDOUT)) {
       if (time(x, CURLINFO_NAMELOOKUP_TIME_T) == 0) return "looking up the name of " + proxy_name(x);
-      if (!connected(x)) return "connecting to " + proxy_name(x);
       return "waiting for " + proxy_name(x);
     }
     if (time(x, CURLINFO_PRETRANSFER_TIME_T) != 0) return "waiting for the answer";
     if (!x.proxy && time(x, CURLINFO_NAMELOOKUP_TIME_T) == 0) return "looking up the name of " + server(x);
     if (!connected(x)) return "connecting to " + server(x);
-    if (secure(x) && time(x, CURLINFO_APPCONNECT_TIME_T) == 0) return "the TLS handshake with " + server(x);
+    if (secure(x) && time(x, CURLINFO_APPCONNECT_TIME_T) == 0) {
+      // libcurl does not tell when a SOCKS proxy has done its part.
+      if (socks(x)) return "waiting for " + proxy_name(x) + ", or for " + server(x) + " behind it";
+      return "the TLS handshake with " + server(x);
+    }
     return "waiting for the answer";
   }
 
@@ -482,6 +486,7 @@ class CurlEngine final : public Engine {
     if (const long answer = number(x, CURLINFO_HTTP_CONNECTCODE)) return proxy_answered(x, answer);
     switch (code) {
       case CURLE_COULDNT_RESOLVE_PROXY:
+      case CURLE_COULDNT_RESOLVE_HOST:  // what the name of a SOCKS proxy is to libcurl
         return about(x, "the name of " + proxy + " could not be resolved", ErrorKind::kUnavailable);
       case CURLE_COULDNT_CONNECT:
         return about(x, could_not_connect(x, proxy, detail), ErrorKind::kUnavailable);
