@@ -195,14 +195,15 @@ TEST_F(StatusTest, SaysThatTheApiVersionsDiffer) {
 void expect_complete(const RunResult& status, const std::string& health_cause,
                      const std::string& ping_cause) {
   EXPECT_EQ(status.exit_code, 1);
-  EXPECT_EQ(status.err, "");
   EXPECT_NE(status.out.find("x could not check upstream health error=\"" + health_cause), std::string::npos)
       << status.out;
   EXPECT_NE(normalised(status.out).find(machine_part(false).substr(0, 40)), std::string::npos) << status.out;
   EXPECT_NE(status.out.find("→ API Status:\t\tUNKNOWN\n"), std::string::npos) << status.out;
-  EXPECT_NE(
-      status.out.find("→ client is registered\nx could not connect to mondoo platform error=\"" + ping_cause),
-      std::string::npos)
+  EXPECT_NE(status.out.find(
+                "→ client is registered\nx could not ask mondoo platform whether it accepts this client "
+                "error=\"" +
+                ping_cause),
+            std::string::npos)
       << status.out;
 }
 
@@ -272,9 +273,8 @@ TEST_F(StatusTest, KeyThatCannotBeUsedStillGivesTheReport) {
   const RunResult text = user.run({"status"});
   EXPECT_EQ(text.exit_code, 78);
   EXPECT_NE(
-      text.out.find(
-          "x could not connect to mondoo platform error=\"the private key of the service account cannot "
-          "be read"),
+      text.out.find("x the credentials cannot be used error=\"the private key of the service account cannot "
+                    "be read"),
       std::string::npos)
       << text.out;
   const auto json = parse(user.run({"status", "-o", "json"}).out);
@@ -330,7 +330,8 @@ TEST_F(StatusTest, JsonCarriesEverythingAndNothingElseIsPrinted) {
     EXPECT_TRUE(check["ok"].GetBool()) << checks.back();
   }
   EXPECT_EQ(providers, (std::vector<std::string>{"arista", "aws", "azure", "core", "mock", "os"}));
-  EXPECT_EQ(checks, (std::vector<std::string>{"local", "health", "ping", "latest-version"}));
+  EXPECT_EQ(checks,
+            (std::vector<std::string>{"local", "health", "ping", "latest-version", "latest-providers"}));
 }
 
 TEST_F(StatusTest, JsonTellsRejectedFromNotAsked) {
@@ -358,6 +359,116 @@ TEST_F(StatusTest, YamlSaysTheSameAsJson) {
   EXPECT_EQ(yaml["upstream"]["api"]["endpoint"].as<std::string>(), platform.url());
   EXPECT_EQ(yaml["providers"].size(), json["providers"].Size());
   EXPECT_EQ(yaml["checks"].size(), json["checks"].Size());
+}
+
+// ---- the schema ----
+
+// The document fits the schema, and says this state.
+void expect_valid(const RunResult& json, const std::string& state, int exit_code) {
+  EXPECT_EQ(json.exit_code, exit_code) << json.err;
+  const std::string source = CNSPEC_SOURCE_DIR;
+  ProcessOptions document;
+  document.input = json.out;
+  const RunResult validated = test::run(
+      {"python3", source + "/tests/integration/validate_json.py", source + "/core/status/status.schema.json"},
+      document);
+  EXPECT_EQ(validated.out + validated.err, "") << json.out;
+  EXPECT_EQ(validated.exit_code, 0);
+  EXPECT_NE(json.out.find("\"state\": \"" + state + "\""), std::string::npos) << json.out;
+}
+
+TEST_F(StatusTest, EveryStateFitsTheSchema) {
+  const Argv json = {"status", "-o", "json", "--timeout", "3s"};
+  {
+    User nobody;
+    expect_valid(nobody.run({"status", "-o", "json", "--timeout", "1s"}), "not-registered", 1);
+  }
+  Platform platform({"--clock-skew", "72h", "--latest-version", "99.0.0"});
+  log_in(platform);
+  expect_valid(user.run(json), "registered", 0);
+  platform.restart({"--fail", "*=garbage"});
+  expect_valid(user.run(json), "unreachable", 1);
+  platform.restart({"--delay", "*=1h"});
+  expect_valid(user.run({"status", "-o", "json", "--timeout", "500ms"}), "unreachable", 1);
+  platform.restart();
+  platform.revoke(YAML::LoadFile(user.config_file())["mrn"].as<std::string>());
+  expect_valid(user.run(json), "rejected", 1);
+  platform.stop();
+  expect_valid(user.run(json), "unreachable", 1);
+  YAML::Node config = YAML::LoadFile(user.config_file());
+  config["private_key"] = "no key";
+  std::ofstream(user.config_file()) << config;
+  expect_valid(user.run(json), "unusable", 78);
+  user.env["MONDOO_CONFIG_BASE64"] = "bXJuOiB4Cg==";
+  expect_valid(user.run(json), "unusable", 78);
+}
+
+TEST_F(StatusTest, RefusedProvidersFitTheSchemaToo) {
+  user.home().write(".config/mondoo/providers/text.so", "not a library\n");
+  expect_valid(user.run({"status", "-o", "json", "--timeout", "1s"}), "not-registered", 1);
+}
+
+// ---- versions ----
+
+TEST_F(StatusTest, VersionsCompareAsSemanticVersions) {
+  const auto announced = [&](const std::string& cnspec, const std::string& os) {
+    HttpServer server([&](const HttpRequest& request) {
+      if (request.path() == "/cnspec/latest.json")
+        return HttpResponse{.body = R"({"version":")" + cnspec + "\"}"};
+      if (request.path() != "/providers/latest.json") return HttpResponse{.body = "{}"};
+      return HttpResponse{.body =
+                              R"({"providers":[{"name":"os","version":")" + os + R"("},{"name":"coffee"}]})"};
+    });
+    user.home().write(".config/mondoo/mondoo.yml",
+                      "api_endpoint: " + server.url() + "\nupdates_url: " + server.url() + "/\n");
+    const std::string out = user.run({"status"}).out;
+    const auto requests = server.requests();
+    EXPECT_EQ(std::count_if(requests.begin(), requests.end(),
+                            [](const HttpRequest& r) { return r.path() == "/providers/latest.json"; }),
+              1)
+        << "one question for all of them";
+    return out;
+  };
+  const auto newer = [](const std::string& out) { return out.find("A newer version") != std::string::npos; };
+  const auto outdated = [](const std::string& out) {
+    return out.find("→ Outdated Providers:\tos\n") != std::string::npos;
+  };
+  const std::string own = kVersion;
+  std::string out = announced(own, "0.0.1");
+  EXPECT_FALSE(newer(out) || outdated(out)) << out;
+  out = announced("v" + own, "v99.0.0");
+  EXPECT_FALSE(newer(out)) << out;
+  EXPECT_TRUE(outdated(out)) << out;
+  out = announced(own + "-rc.1", "0.0.9-beta");
+  EXPECT_FALSE(newer(out) || outdated(out)) << "a pre-release comes before its release\n" << out;
+  out = announced("0.0.9", "unstable");
+  EXPECT_FALSE(newer(out) || outdated(out)) << out;
+  out = announced("99.0.0-alpha", "10.10.0");
+  EXPECT_TRUE(newer(out) && outdated(out)) << out;
+}
+
+TEST_F(StatusTest, UpdatesThatCannotBeAskedAreSaidAndNothingElseIsLost) {
+  Platform platform({"--fail", "providers/latest.json=Internal"});
+  log_in(platform);
+  const RunResult status = user.run({"status"});
+  EXPECT_EQ(status.exit_code, 0);
+  EXPECT_NE(status.out.find("! failed to get provider info error=\"" + platform.url() +
+                            "/providers/latest.json: HTTP status 500\"\n→ Installed Providers:"),
+            std::string::npos)
+      << status.out;
+}
+
+// ---- what is wrong is told apart ----
+
+TEST_F(StatusTest, HintsAndRequestsAreOnStandardErrorAndTheReportIsAsDocumented) {
+  Platform platform;
+  log_in(platform);
+  platform.revoke(YAML::LoadFile(user.config_file())["mrn"].as<std::string>());
+  const RunResult status = user.run({"status"});
+  EXPECT_TRUE(std::regex_match(
+      status.err, std::regex("! ping: the platform's log knows this request as [0-9a-f-]{36}\n")))
+      << status.err;
+  EXPECT_EQ(user.run({"status", "-o", "json"}).err, "");
 }
 
 TEST_F(StatusTest, UnknownFormatIsWrongUsage) {
@@ -448,7 +559,7 @@ TEST_F(DropInTest, EveryBadFileIsNamedWithItsReasonAndHidesNothing) {
 #endif
   refused("everybodys.so", "the file is writable by everybody (mode 0777)\n");
   const auto json = parse(user.run({"status", "-o", "json", "--timeout", "1s"}).out);
-  EXPECT_EQ(json["refusedProviders"].Size(), 5u);
+  EXPECT_EQ(json["providers"].Size(), 12u);
 }
 
 }  // namespace
