@@ -84,7 +84,7 @@ class Login {
       co_return fail(Error::wrap("the platform sent credentials that cannot be used", account.error()));
     auto transport = runtime_.transport();
     if (!transport) co_return fail(transport.error());
-    Upstream platform(**transport, endpoint);
+    Upstream platform = runtime_.platform(**transport, endpoint);
     auto proved = co_await platform.ping(**account, runtime_.deadline());
     if (!proved) {
       co_return co_await take_back(
@@ -128,7 +128,7 @@ class Login {
     if (auto kept = keep(changes); !kept) {
       auto transport = runtime_.transport();
       if (!transport) co_return fail(transport.error());
-      Upstream platform(**transport, endpoint);
+      Upstream platform = runtime_.platform(**transport, endpoint);
       co_return co_await take_back(platform, *(*account)->authenticator, registered->agent_mrn, kNotWritten,
                                    kept.error());
     }
@@ -143,7 +143,7 @@ class Login {
     if (!transport) co_return fail(transport.error());
     std::string endpoint = request_.api_endpoint.empty() ? config_.api_endpoint : request_.api_endpoint;
     config::normalise_endpoint(endpoint);
-    Upstream platform(**transport, endpoint);
+    Upstream platform = runtime_.platform(**transport, endpoint);
     auto proved = co_await platform.ping(*(*account)->authenticator, runtime_.deadline());
     if (!proved) co_return fail(Error::wrap("the client is registered, but not accepted", proved.error()));
     std::vector<config::Change> changes = what_the_user_set();
@@ -161,7 +161,7 @@ class Login {
     const AgentInfo self = co_await describe_self();
     std::string name = !request_.name.empty() ? request_.name : config_.name;
     if (name.empty()) name = self.platform_hostname;
-    Upstream platform(**transport, endpoint);
+    Upstream platform = runtime_.platform(**transport, endpoint);
     interrupt::set_last_words(kInterrupted);
     for (int retries = 0;; ++retries) {
       auto registered = co_await platform.register_agent(auth, token, name, self, runtime_.deadline());
