@@ -312,6 +312,9 @@ Result<void> check_writable(const fs::path& path) {
   const auto size = fs::file_size(path, ec);
   auto room = check_room_for_file(path, kCredentialsSize + (ec ? 0 : size));
   if (!room) return fail(Error::wrap("the configuration cannot be written", room.error()));
+  auto lock = FileLock::take(behind_links(path), std::chrono::steady_clock::now());
+  if (!lock && lock.error().kind() != ErrorKind::kTimeout)
+    return fail(Error::wrap("the configuration cannot be locked", lock.error()));
   return {};
 }
 
