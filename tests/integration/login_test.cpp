@@ -1,0 +1,433 @@
+// `cnspec login` against the real platform: what it registers, what it writes, and what is left when it
+// fails.
+#include <gtest/gtest.h>
+#include <rapidjson/document.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <fstream>
+#include <regex>
+#include <set>
+
+#include "support/cnspec.hpp"
+#include "support/http_server.hpp"
+#include "support/platform.hpp"
+
+namespace cnspec::test {
+namespace {
+
+using Strings = std::set<std::string>;
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+std::string normalised(std::string text) {
+  const std::pair<const char*, const char*> rules[] = {
+      {"(/agents/|/serviceaccounts/)[0-9A-Za-z]{27}", "$1<>"},
+      {"(token will expire at |expired at )[A-Z][a-z]{2}, \\d\\d [A-Z][a-z]{2} \\d{4} \\d\\d:\\d\\d:\\d\\d "
+       "UTC",
+       "$1<>"},
+  };
+  for (const auto& [pattern, to] : rules) text = std::regex_replace(text, std::regex(pattern), to);
+  return text;
+}
+
+mode_t mode_of(const std::filesystem::path& path) {
+  struct stat info {};
+  EXPECT_EQ(::stat(path.c_str(), &info), 0) << path;
+  return info.st_mode & 07777;
+}
+
+class LoginTest : public testing::Test {
+ protected:
+  Platform platform;
+  User user;
+
+  Argv with(const Argv& more) const {
+    Argv args = {"login", "--ca-file", platform.ca_file()};
+    args.insert(args.end(), more.begin(), more.end());
+    return args;
+  }
+  RunResult login(const Argv& more, const std::optional<std::string>& input = std::nullopt) {
+    return user.run(with(more), input);
+  }
+
+  YAML::Node config() const { return YAML::LoadFile(user.config_file()); }
+  Strings keys() const {
+    Strings out;
+    for (const auto& entry : config()) out.insert(entry.first.Scalar());
+    return out;
+  }
+
+  // The agents that the platform knows and has not revoked.
+  std::size_t agents() const {
+    const RunResult list =
+        run({program("cnspec-platform"), "list", "-o", "json", "--data", platform.data().string()});
+    rapidjson::Document document;
+    document.Parse(list.out.c_str());
+    EXPECT_FALSE(document.HasParseError()) << list.out << list.err;
+    std::size_t count = 0;
+    for (const auto& agent : document["agents"].GetArray()) {
+      const auto revoked = agent.FindMember("revoked");
+      if (revoked == agent.MemberEnd() || (revoked->value.IsBool() && !revoked->value.GetBool())) ++count;
+    }
+    return count;
+  }
+
+  void expect_nothing_happened(const RunResult& result) const {
+    EXPECT_FALSE(std::filesystem::exists(user.config_file())) << result.out << result.err;
+    EXPECT_EQ(agents(), 0u);
+  }
+
+  // No output of any run shows it.
+  static void expect_secret(const RunResult& result, const std::string& secret) {
+    EXPECT_FALSE(contains(result.out, secret)) << result.out;
+    EXPECT_FALSE(contains(result.err, secret)) << result.err;
+  }
+};
+
+// ---- it works ----
+
+TEST_F(LoginTest, SaysWhatItDoesAndWritesWhatIsNeeded) {
+  const std::string token = platform.token("test-space", {"--description", "for the lab"});
+  const RunResult result = login({"--token", token});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  EXPECT_EQ(
+      normalised(result.out),
+      "→ token description: for the lab\n"
+      "→ token will expire at <>\n"
+      "→ saving config path=" +
+          user.config_file().string() +
+          "\n→ config file does not exist, create a new one path=" + user.config_file().string() +
+          "\n→ client //agents.api.mondoo.app/spaces/test-space/agents/<> has logged in successfully\n");
+  EXPECT_EQ(keys(), (Strings{"agent_mrn", "api_endpoint", "ca_file", "certificate", "mrn", "private_key",
+                             "scope_mrn", "space_mrn"}));
+  EXPECT_EQ(config()["api_endpoint"].Scalar(), platform.url());
+  EXPECT_EQ(config()["scope_mrn"].Scalar(), "//captain.api.mondoo.app/spaces/test-space");
+  EXPECT_EQ(config()["space_mrn"].Scalar(), config()["scope_mrn"].Scalar());
+  EXPECT_TRUE(config()["private_key"].Scalar().starts_with("-----BEGIN PRIVATE KEY-----\n"));
+  EXPECT_EQ(mode_of(user.config_file()), 0600u);
+  EXPECT_EQ(mode_of(user.config_file().parent_path()), 0700u);
+  EXPECT_EQ(agents(), 1u);
+  EXPECT_EQ(user.run({"status"}).exit_code, 0);
+}
+
+TEST_F(LoginTest, TakesTheTokenFromWhereverItIs) {
+  const auto logged_in = [&](const RunResult& result) {
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_TRUE(contains(result.out, " has logged in successfully\n")) << result.out;
+    std::filesystem::remove(user.config_file());
+  };
+  const std::string token = platform.token();
+  logged_in(login({"-t", token}));
+  logged_in(login({"--token-file", user.home().write("token", "\n" + token + "\n\n").string()}));
+  logged_in(login({"--token", "-"}, token + "\n"));
+  user.env["MONDOO_REGISTRATION_TOKEN"] = token;
+  logged_in(login({}));
+  user.env["MONDOO_REGISTRATION_TOKEN"] = "nonsense";
+  logged_in(login({"--token", token}));
+  logged_in(user.run({"register", "--token", token, "--ca-file", platform.ca_file()}));
+}
+
+TEST_F(LoginTest, KeepsWhatTheUserSetAndNothingOfTheEnvironment) {
+  user.env["MONDOO_LOG_LEVEL"] = "debug";
+  user.env["MONDOO_NAME"] = "from-the-environment";
+  user.env["MONDOO_UPDATES_URL"] = "https://updates.invalid";
+  const RunResult result = login({"--token", platform.token(), "--name", "on", "--annotation", "env=prod",
+                                  "--annotation", "v=1.10", "--annotation", "eq=a=b", "--timer", "30",
+                                  "--splay", "0", "--verbose", "--timeout", "40s"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(keys(), (Strings{"agent_mrn", "annotations", "api_endpoint", "ca_file", "certificate", "mrn",
+                             "name", "private_key", "scan_interval", "scope_mrn", "space_mrn"}));
+  EXPECT_EQ(config()["name"].Scalar(), "on");
+  EXPECT_EQ(config()["annotations"]["v"].Scalar(), "1.10");
+  EXPECT_EQ(config()["annotations"]["v"].Tag(), "!") << "a text for every reader";
+  EXPECT_EQ(config()["annotations"]["eq"].Scalar(), "a=b");
+  EXPECT_EQ(config()["scan_interval"]["timer"].as<int>(), 30);
+  EXPECT_EQ(config()["scan_interval"]["splay"].as<int>(), 0);
+}
+
+TEST_F(LoginTest, ASecondTokenReplacesTheCredentialsAndKeepsTheRest) {
+  ASSERT_EQ(
+      login({"--token", platform.token("first"), "--annotation", "env=prod", "--timer", "30"}).exit_code, 0);
+  const YAML::Node first = config();
+  std::ofstream(user.config_file(), std::ios::app) << "unknown: {kept: [1, 'two']}\nparent_mrn: //old\n";
+  ASSERT_EQ(login({"--token", platform.token("second"), "--splay", "5"}).exit_code, 0);
+  const YAML::Node second = config();
+  EXPECT_NE(second["agent_mrn"].Scalar(), first["agent_mrn"].Scalar());
+  EXPECT_NE(second["private_key"].Scalar(), first["private_key"].Scalar());
+  EXPECT_EQ(second["scope_mrn"].Scalar(), "//captain.api.mondoo.app/spaces/second");
+  EXPECT_EQ(second["annotations"]["env"].Scalar(), "prod");
+  EXPECT_EQ(second["scan_interval"]["timer"].as<int>(), 30);
+  EXPECT_EQ(second["scan_interval"]["splay"].as<int>(), 5);
+  EXPECT_EQ(second["unknown"]["kept"][1].Scalar(), "two");
+  EXPECT_FALSE(second["parent_mrn"].IsDefined());
+  EXPECT_EQ(user.run({"status"}).exit_code, 0);
+}
+
+TEST_F(LoginTest, WithoutATokenARegisteredClientIsOnlyProved) {
+  ASSERT_EQ(login({"--token", platform.token()}).exit_code, 0);
+  const std::string before = read_file(user.config_file());
+  const RunResult again = user.run({"login"});
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(normalised(again.out),
+            "→ client is already logged in, skipping\n"
+            "→ client //agents.api.mondoo.app/spaces/test-space/agents/<> has logged in successfully\n");
+  EXPECT_EQ(read_file(user.config_file()), before);
+  EXPECT_EQ(agents(), 1u);
+
+  platform.revoke(config()["mrn"].Scalar());
+  const RunResult rejected = user.run({"login"});
+  EXPECT_EQ(rejected.exit_code, 1);
+  EXPECT_TRUE(contains(rejected.err,
+                       "x the client is registered, but not accepted: rpc error: code = Unauthenticated"))
+      << rejected.err;
+}
+
+TEST_F(LoginTest, AServiceAccountRegistersItsOwnClient) {
+  ASSERT_EQ(login({"--token", platform.token()}).exit_code, 0);
+  const std::string first = config()["agent_mrn"].Scalar();
+  const std::string text = read_file(user.config_file());
+  std::string without;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("agent_mrn:")) without += line + "\n";
+  }
+  user.home().write(".config/mondoo/mondoo.yml", without);
+  const RunResult result = user.run({"login"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(config()["agent_mrn"].Scalar(), first) << "the platform knows the machine again";
+  EXPECT_EQ(agents(), 1u);
+  EXPECT_TRUE(contains(result.out, "saving config")) << "and was asked: " << result.out;
+  EXPECT_EQ(user.run({"status"}).exit_code, 0);
+}
+
+TEST_F(LoginTest, WithoutTheProviderOsItRegistersAllTheSame) {
+  const auto tree = user.home() / "installed";
+  std::filesystem::create_directories(tree / "bin");
+  std::filesystem::copy_file(program("cnspec"), tree / "bin/cnspec");
+  const auto lib = std::filesystem::path(program("cnspec")).parent_path().parent_path() / "lib/cnspec";
+  std::filesystem::create_directories(tree / "lib");
+  std::filesystem::copy(lib, tree / "lib/cnspec", std::filesystem::copy_options::recursive);
+  ASSERT_TRUE(std::filesystem::remove(tree / "lib/cnspec/providers/os.so"));
+  ProcessOptions options;
+  options.env = user.env;
+  const RunResult result = run(
+      {(tree / "bin/cnspec").string(), "login", "--token", platform.token(), "--ca-file", platform.ca_file()},
+      options);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_TRUE(contains(result.err, "! could not gather client information error=")) << result.err;
+  EXPECT_EQ(agents(), 1u);
+}
+
+TEST_F(LoginTest, WithoutAHomeAFileMayBeNamed) {
+  user.env["HOME"] = std::nullopt;
+  const auto file = user.home() / "etc/mondoo.yml";
+  const RunResult result = login({"--token", platform.token(), "--config", file.string()});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(mode_of(file), 0600u);
+}
+
+// ---- tokens that are no good ----
+
+TEST_F(LoginTest, TokensThatSayNothingUseful) {
+  const auto refused = [&](const Argv& args, int code, const std::string& message,
+                           const std::optional<std::string>& input = std::nullopt) {
+    const RunResult result = login(args, input);
+    EXPECT_EQ(result.exit_code, code) << message;
+    EXPECT_EQ(result.out, "");
+    EXPECT_TRUE(result.err.starts_with("x " + message + "\n")) << result.err;
+    EXPECT_LE(std::count(result.err.begin(), result.err.end(), '\n'), 2) << result.err;
+    expect_secret(result, "SECRET");
+  };
+  const std::string malformed = "the registration token is malformed: ";
+  refused({"--token", "SECRET"}, 1, malformed + "expected three parts separated by dots");
+  refused({"--token", "a.SECRET.c"}, 1, malformed + "its second part is not base64url");
+  refused({"--token", "a.e30.c"}, 1, malformed + "it names no space");
+  refused({"--token", platform.token() + "\nX-Header: SECRET"}, 1,
+          malformed + "it has a character that no token has");
+  refused({"--token", ""}, 2, "the token from --token is empty");
+  refused({"--token", "-"}, 2, "the token from standard input is empty", " \n");
+  refused({"--token", "-"}, 2, "standard input holds no token: it is too long", std::string(1 << 20, 'S'));
+  const auto empty = user.home().write("empty", "\n").string();
+  refused({"--token-file", empty}, 2, "the token from the file " + empty + " is empty");
+  refused({"--token-file", "/nonexistent"}, 2,
+          "the token file cannot be read: /nonexistent: No such file or directory");
+  refused({"--token-file", "/dev/zero"}, 2,
+          "the token file cannot be read: /dev/zero: expected a regular file, found a device");
+  refused({"--annotation", "novalue"}, 2, "--annotation novalue: expected KEY=VALUE");
+  refused({}, 2, "no registration token was given");
+  expect_nothing_happened({});
+}
+
+TEST_F(LoginTest, AnEmptyVariableInAScriptIsNoSuccess) {
+  ASSERT_EQ(login({"--token", platform.token()}).exit_code, 0);
+  EXPECT_EQ(user.run({"login", "--token", ""}).exit_code, 2) << "although a client is registered";
+}
+
+TEST_F(LoginTest, ExpiredTokenAndOneOfAnotherPlatform) {
+  const RunResult expired = login({"--token", platform.token("test-space", {"--expires=-1h"})});
+  EXPECT_EQ(expired.exit_code, 1);
+  EXPECT_EQ(normalised(expired.err),
+            "x the registration token expired at <>\n  make a new one where you made this one\n");
+  Platform other;
+  const std::string foreign = other.token("test-space", {"--api-endpoint", platform.url()});
+  const RunResult rejected = login({"--token", foreign});
+  EXPECT_EQ(rejected.exit_code, 1);
+  EXPECT_TRUE(rejected.err.starts_with("x failed to log in client: rpc error: code = ")) << rejected.err;
+  expect_secret(rejected, foreign);
+  expect_nothing_happened(rejected);
+}
+
+// ---- platforms that are no help ----
+
+TEST_F(LoginTest, PlatformDown) {
+  const std::string token = platform.token();
+  platform.stop();
+  const RunResult result = login({"--token", token});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_TRUE(contains(result.err, "x failed to log in client: POST " + platform.url() +
+                                       "/AgentManager/RegisterAgent: could not connect to " +
+                                       platform.url().substr(8) + ": Connection refused\n"))
+      << result.err;
+  expect_nothing_happened(result);
+}
+
+TEST_F(LoginTest, CertificateNotTrusted) {
+  const RunResult result = user.run({"login", "--token", platform.token()});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_TRUE(contains(result.err, platform.url().substr(8))) << result.err;
+  EXPECT_TRUE(contains(result.err, "--ca-file")) << "how to mend it: " << result.err;
+  expect_nothing_happened(result);
+}
+
+TEST_F(LoginTest, AnswersThatAreNone) {
+  for (const char* fault : {"garbage", "html", "hangup", "Internal", "PermissionDenied"}) {
+    platform.restart({"--fail", std::string("AgentManager/RegisterAgent=") + fault});
+    const std::string token = platform.token();
+    const RunResult result = login({"--token", token, "--log-level", "trace"});
+    EXPECT_EQ(result.exit_code, 1) << fault;
+    EXPECT_TRUE(contains(result.err, "x failed to log in client: ")) << result.err;
+    expect_secret(result, token);
+    expect_nothing_happened(result);
+  }
+}
+
+TEST_F(LoginTest, AnAnswerThatNeverComes) {
+  platform.restart({"--delay", "AgentManager/RegisterAgent=1h"});
+  const RunResult result = login({"--token", platform.token(), "--timeout", "700ms"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_TRUE(contains(result.err, "/AgentManager/RegisterAgent: timed out after ")) << result.err;
+  EXPECT_FALSE(std::filesystem::exists(user.config_file()));
+}
+
+TEST_F(LoginTest, CredentialsThatDoNotWorkAreNotWritten) {
+  platform.restart({"--fail", "AgentManager/PingPong=Unauthenticated"});
+  const RunResult result = login({"--token", platform.token()});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_TRUE(
+      contains(result.err,
+               "x the platform registered this client, but its new credentials did not work; nothing was "
+               "written, and the registration was taken back: rpc error: code = Unauthenticated"))
+      << result.err;
+  expect_nothing_happened(result);
+}
+
+TEST_F(LoginTest, SaysWhenARegistrationCouldNotBeTakenBack) {
+  platform.restart({"--fail", "AgentManager/PingPong=Unauthenticated", "--fail",
+                    "AgentManager/UnRegisterAgent=Unavailable"});
+  const RunResult result = login({"--token", platform.token()});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_TRUE(
+      contains(normalised(result.err),
+               "but the platform still knows //agents.api.mondoo.app/spaces/test-space/agents/<> (rpc error: "
+               "code = Unavailable"))
+      << result.err;
+  EXPECT_FALSE(std::filesystem::exists(user.config_file()));
+}
+
+// ---- places that cannot be written ----
+
+TEST_F(LoginTest, NothingIsRegisteredThatCouldNotBeKept) {
+  const auto file = user.home().write("file", "text");
+  const RunResult below = login({"--token", platform.token(), "--config", (file / "mondoo.yml").string()});
+  EXPECT_EQ(below.exit_code, 1);
+  EXPECT_TRUE(contains(below.err, "x the configuration cannot be written: " + file.string() +
+                                      ": expected a folder, found a file\n"))
+      << below.err;
+  expect_nothing_happened(below);
+
+  user.env["MONDOO_CONFIG_BASE64"] = "e30K";
+  const RunResult environment = login({"--token", platform.token()});
+  EXPECT_EQ(environment.exit_code, 2);
+  EXPECT_TRUE(environment.err.starts_with("x the configuration comes from MONDOO_CONFIG_BASE64"))
+      << environment.err;
+  expect_nothing_happened(environment);
+}
+
+TEST_F(LoginTest, AFullDiskIsNoticedBeforeTheRegistration) {
+  ProcessOptions options;
+  options.env = user.env;
+  options.env["TOKEN"] = platform.token();
+  // The shell's limit on the size of files makes writing fail where a full disk would.
+  const RunResult result =
+      run({"bash", "-c", "ulimit -f 4; exec \"$0\" login --token \"$TOKEN\" --ca-file \"$1\"",
+           program("cnspec"), platform.ca_file()},
+          options);
+  EXPECT_EQ(result.exit_code, 1) << result.signal;
+  EXPECT_TRUE(contains(result.err, "x the configuration cannot be written: ")) << result.err;
+  expect_nothing_happened(result);
+  EXPECT_TRUE(!std::filesystem::exists(user.config_file().parent_path()) ||
+              std::filesystem::is_empty(user.config_file().parent_path()));
+}
+
+TEST_F(LoginTest, AConfigurationThatIsNoYamlIsNotTouched) {
+  const auto file = user.home().write(".config/mondoo/mondoo.yml", "mrn: [broken\n");
+  const RunResult result = login({"--token", platform.token()});
+  EXPECT_EQ(result.exit_code, 78);
+  EXPECT_TRUE(result.err.starts_with("x " + file.string() + ":")) << result.err;
+  EXPECT_EQ(read_file(file), "mrn: [broken\n");
+  EXPECT_EQ(agents(), 0u);
+}
+
+// ---- secrets and streams ----
+
+TEST_F(LoginTest, ShowsNoSecretHoweverMuchItSays) {
+  const std::string token = platform.token();
+  const RunResult result =
+      login({"--token-file", user.home().write("token", token).string(), "--log-level", "trace"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_TRUE(contains(result.err, "/AgentManager/RegisterAgent: HTTP 200")) << result.err;
+  expect_secret(result, token);
+  expect_secret(result, token.substr(token.rfind('.') + 1));
+  std::istringstream pem(config()["private_key"].Scalar());
+  const RunResult status = user.run({"status", "-o", "json", "--log-level", "trace"});
+  for (std::string line; std::getline(pem, line);) {
+    if (line.starts_with("-----")) continue;
+    expect_secret(result, line);
+    expect_secret(status, line);
+  }
+}
+
+TEST_F(LoginTest, SaysThatItsWordsWereLostButKeepsTheRegistration) {
+  ProcessOptions options;
+  options.env = user.env;
+  options.env["TOKEN"] = platform.token();
+  for (const char* where : {">/dev/full", ">&-"}) {
+    const RunResult result =
+        run({"bash", "-c", std::string("exec \"$0\" login --token \"$TOKEN\" --ca-file \"$1\" ") + where,
+             program("cnspec"), platform.ca_file()},
+            options);
+    EXPECT_EQ(result.exit_code, 1) << where;
+    EXPECT_TRUE(contains(result.err, "has logged in, but standard output cannot be written\n")) << result.err;
+    EXPECT_FALSE(contains(read_file(user.config_file()), "→")) << "what is printed went into no file";
+    EXPECT_EQ(user.run({"status"}).exit_code, 0) << where;
+  }
+}
+
+}  // namespace
+}  // namespace cnspec::test
