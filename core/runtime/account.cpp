@@ -91,7 +91,7 @@ Task<std::shared_ptr<const Account>> Runtime::account() {
     if (!account_) account_ = configured_account();
     co_return *account_;
   }
-  if (account_ready_) {  // somebody else asks already
+  if (!account_ && account_ready_) {  // somebody else asks already
     boost::system::error_code ignored;
     co_await account_ready_->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   }
