@@ -48,7 +48,7 @@ Result<void> log_out(runtime::Runtime& runtime, const runtime::LogoutRequest& re
 void run(Globals& globals, const Flags& flags) {
   const auto config = config::load(globals.config);
   if (!config) exit_with(config.error());
-  print_info(config::describe(config->source));
+  print_config_line(config->source);
   if (auto good = runtime::check_logged_in(*config); !good) exit_with(good.error());
   if (!flags.force) confirm(*config);
 

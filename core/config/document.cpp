@@ -1,8 +1,11 @@
 #include "config/document.hpp"
 
+#include <yaml-cpp/eventhandler.h>
+
 #include <algorithm>
 #include <cctype>
 #include <set>
+#include <sstream>
 
 #include "base/json.hpp"
 #include "base/text.hpp"
@@ -47,6 +50,32 @@ tl::unexpected<Error> not_utf8(const std::string& text, const std::string& name)
   return unusable(name + ": a character is not UTF-8");
 }
 
+// YAML::LoadAll would tell how many documents there are, but for some broken texts it never ends.
+struct SecondDocument final : YAML::EventHandler {
+  YAML::Mark mark;
+  int documents = 0;
+
+  bool is_in(const std::string& text) {
+    if (text.find("\n---") == text.npos && text.find("\n...") == text.npos) return false;
+    std::istringstream in(text);
+    YAML::Parser parser(in);
+    while (documents < 2 && parser.HandleNextDocument(*this)) ++documents;
+    return documents == 2;
+  }
+
+  void OnDocumentStart(const YAML::Mark& at) override { mark = at; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  }
+  void OnMapEnd() override {}
+};
+
 Result<void> check_keys(const YAML::Node& map, const std::string& name) {
   std::set<std::string> seen;
   for (const auto& entry : map) {
@@ -70,10 +99,10 @@ Result<YAML::Node> parse(const std::string& text, const std::string& name) {
   if (!is_utf8(text)) return not_utf8(text, name);
   YAML::Node root;
   try {
-    const auto documents = YAML::LoadAll(text);
-    if (documents.size() > 1)
-      return unusable(place(name, documents[1].Mark()) + ": expected one document, found another");
-    if (!documents.empty()) root = documents.front();
+    root = YAML::Load(text);
+    SecondDocument second;
+    if (second.is_in(text))
+      return unusable(place(name, second.mark) + ": expected one document, found another");
   } catch (const YAML::Exception& error) {
     if (!is_json(text)) return unusable(place(name, error.mark) + ": " + printable(error.msg));
     root = from_json(*json::parse(text));
