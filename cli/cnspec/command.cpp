@@ -13,6 +13,7 @@
 #include "base/terminal.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "status/status.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -228,6 +229,11 @@ void print_warning(const std::string& line) {
 void print_note(const std::string& line) {
   if (log::is_json()) return log::write(log::Level::kInfo, line);
   print_marked(stderr, terminal::Marker::kInfo, line);
+}
+
+void print_config_line(const config::Source& source) {
+  const status::ConfigLine line = status::config_line(source);
+  line.warning ? print_warning(line.text) : print_info(line.text);
 }
 
 void print(const std::string& text) {

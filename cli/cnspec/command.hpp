@@ -82,6 +82,9 @@ void print_warning(const std::string& line);
 // What belongs to no report, on standard error.
 void print_note(const std::string& line);
 
+// Which configuration a command goes by.
+void print_config_line(const config::Source& source);
+
 // Throws Exit{kFailed} with a message when standard output cannot take it, as on a full disk.
 void print(const std::string& text);
 

@@ -12,7 +12,7 @@ void show(const Globals& globals, const std::string& output) {
   if (globals.verbose) config::set_by_flag(config, "verbose", true, "--verbose");
   if (output == "json") return print(config::render_json(config));
   if (output == "yaml") return print(config::render_yaml(config));
-  print_info(config::describe(config.source));
+  print_config_line(config.source);
   print(config::render_text(config));
 }
 

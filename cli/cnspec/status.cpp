@@ -57,12 +57,15 @@ void add_status(CLI::App& app, Globals& globals) {
       "2 wrong usage; 78 the configuration is unusable.");
   add_output(*command, *output, {"text", "json", "yaml"});
   command->add_option("--bundle", *bundle, "Write all that a bug report needs to a new file, a .tar.gz");
-  command->callback([&globals, output, bundle] {
+  command->callback([&globals, command, output, bundle] {
     if (!bundle->empty()) {
       if (auto good = status::check_bundle(*bundle); !good) exit_with(good.error());
       log::record();
     }
     const auto runtime = start(globals, std::chrono::seconds(10));
+    // Other values of that key are for other commands.
+    const std::string set = runtime->config().text("output");
+    if (command->count("--output") == 0 && (set == "json" || set == "yaml")) *output = set;
     const status::Status status = gather(*runtime);
     if (*output == "json")
       print(status::render_json(status));

@@ -293,15 +293,6 @@ Result<std::optional<std::string>> read_source(std::string_view flag, Source& so
 
 }  // namespace
 
-std::string describe(const Source& source) {
-  if (source.kind == Source::Kind::kFile)
-    return "loaded configuration from " + source.path.string() + " using source " + source.label;
-  if (source.kind == Source::Kind::kEnvironment)
-    return "loaded configuration from environment using source " + source.label;
-  return source.label == "--config" ? "could not load configuration file " + source.path.string()
-                                    : "no Mondoo configuration file provided, using defaults";
-}
-
 void normalise_endpoint(std::string& endpoint) {
   if (endpoint.find("://") == std::string::npos) endpoint = "https://" + endpoint;
   while (endpoint.ends_with('/')) endpoint.pop_back();

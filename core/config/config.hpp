@@ -38,9 +38,6 @@ struct Setting {
   std::string from;  // FILE:LINE:COLUMN, the variable's name or the flag; empty for a default
 };
 
-// "loaded configuration from FILE using source LABEL", or why none was.
-std::string describe(const Source& source);
-
 // The settings in force: those of the source, over them the environment's MONDOO_<KEY>. Empty means unset.
 struct Config {
   Source source;

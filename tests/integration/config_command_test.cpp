@@ -212,6 +212,23 @@ TEST_F(ConfigCommandTest, DocumentsOfWorkloadsSayHowAndWhere) {
   EXPECT_EQ(setting(document, "api_endpoint"), "https://eu.example < file " + path + ":1:48");
 }
 
+TEST_F(ConfigCommandTest, StatusIsWrittenAsTheKeyOutputSays) {
+  user.env["MONDOO_API_ENDPOINT"] = "http://127.0.0.1:1";
+  user.env["MONDOO_UPDATES_URL"] = "http://127.0.0.1:1";
+  user.env["MONDOO_OUTPUT"] = "json";
+  EXPECT_EQ(user.run({"status"}).out.front(), '{');
+  EXPECT_NE(user.run({"status", "-o", "text"}).out.front(), '{');
+  user.env["MONDOO_OUTPUT"] = "junit";  // of a scan
+  EXPECT_NE(user.run({"status"}).out.front(), '{');
+}
+
+TEST_F(ConfigCommandTest, AFileThatIsMissingIsAWarning) {
+  const std::string path = user.home() / "none.yml";
+  const RunResult result = user.run({"config", "show", "--config", path});
+  EXPECT_EQ(result.err, "! could not load configuration file " + path + "\n");
+  EXPECT_EQ(result.exit_code, 0);
+}
+
 TEST_F(ConfigCommandTest, WrongUsage) {
   EXPECT_EQ(user.run({"config"}).exit_code, 2);
   EXPECT_EQ(user.run({"config", "show", "-o", "xml"}).exit_code, 2);

@@ -104,7 +104,7 @@ TEST(ConfigEditTest, JsonStaysJson) {
 TEST(ConfigEditTest, SaysWhereATextCannotBeChanged) {
   EXPECT_EQ(after("a: 1\na: 2\n", {{"b", "x"}}), "error: mondoo.yml:2:1: the key a is there already");
   EXPECT_EQ(after("a: 1\n---\nb: 2\n", {{"b", "x"}}),
-            "error: mondoo.yml:3:1: expected one document, found another");
+            "error: mondoo.yml:2:1: expected one document, found another");
 }
 
 // ---- who waits for whom ----
