@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <memory>
 #include <regex>
 #include <set>
 
@@ -43,11 +44,14 @@ mode_t mode_of(const std::filesystem::path& path) {
 
 class LoginTest : public testing::Test {
  protected:
-  Platform platform;
+  // A new one, with faults from its beginning: one that comes back at its old address could find it taken.
+  void start(const Argv& faults) { platform = std::make_unique<Platform>(faults); }
+
+  std::unique_ptr<Platform> platform = std::make_unique<Platform>();
   User user;
 
   Argv with(const Argv& more) const {
-    Argv args = {"login", "--ca-file", platform.ca_file()};
+    Argv args = {"login", "--ca-file", platform->ca_file()};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }
@@ -65,7 +69,7 @@ class LoginTest : public testing::Test {
   // The agents that the platform knows and has not revoked.
   std::size_t agents() const {
     const RunResult list =
-        run({program("cnspec-platform"), "list", "-o", "json", "--data", platform.data().string()});
+        run({program("cnspec-platform"), "list", "-o", "json", "--data", platform->data().string()});
     rapidjson::Document document;
     document.Parse(list.out.c_str());
     EXPECT_FALSE(document.HasParseError()) << list.out << list.err;
@@ -92,7 +96,7 @@ class LoginTest : public testing::Test {
 // ---- it works ----
 
 TEST_F(LoginTest, SaysWhatItDoesAndWritesWhatIsNeeded) {
-  const std::string token = platform.token("test-space", {"--description", "for the lab"});
+  const std::string token = platform->token("test-space", {"--description", "for the lab"});
   const RunResult result = login({"--token", token});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.err, "");
@@ -106,7 +110,7 @@ TEST_F(LoginTest, SaysWhatItDoesAndWritesWhatIsNeeded) {
           "\n→ client //agents.api.mondoo.app/spaces/test-space/agents/<> has logged in successfully\n");
   EXPECT_EQ(keys(), (Strings{"agent_mrn", "api_endpoint", "ca_file", "certificate", "mrn", "private_key",
                              "scope_mrn", "space_mrn"}));
-  EXPECT_EQ(config()["api_endpoint"].Scalar(), platform.url());
+  EXPECT_EQ(config()["api_endpoint"].Scalar(), platform->url());
   EXPECT_EQ(config()["scope_mrn"].Scalar(), "//captain.api.mondoo.app/spaces/test-space");
   EXPECT_EQ(config()["space_mrn"].Scalar(), config()["scope_mrn"].Scalar());
   EXPECT_TRUE(config()["private_key"].Scalar().starts_with("-----BEGIN PRIVATE KEY-----\n"));
@@ -122,7 +126,7 @@ TEST_F(LoginTest, TakesTheTokenFromWhereverItIs) {
     EXPECT_TRUE(contains(result.out, " has logged in successfully\n")) << result.out;
     std::filesystem::remove(user.config_file());
   };
-  const std::string token = platform.token();
+  const std::string token = platform->token();
   logged_in(login({"-t", token}));
   logged_in(login({"--token-file", user.home().write("token", "\n" + token + "\n\n").string()}));
   logged_in(login({"--token", "-"}, token + "\n"));
@@ -130,14 +134,14 @@ TEST_F(LoginTest, TakesTheTokenFromWhereverItIs) {
   logged_in(login({}));
   user.env["MONDOO_REGISTRATION_TOKEN"] = "nonsense";
   logged_in(login({"--token", token}));
-  logged_in(user.run({"register", "--token", token, "--ca-file", platform.ca_file()}));
+  logged_in(user.run({"register", "--token", token, "--ca-file", platform->ca_file()}));
 }
 
 TEST_F(LoginTest, KeepsWhatTheUserSetAndNothingOfTheEnvironment) {
   user.env["MONDOO_LOG_LEVEL"] = "debug";
   user.env["MONDOO_NAME"] = "from-the-environment";
   user.env["MONDOO_UPDATES_URL"] = "https://updates.invalid";
-  const RunResult result = login({"--token", platform.token(), "--name", "on", "--annotation", "env=prod",
+  const RunResult result = login({"--token", platform->token(), "--name", "on", "--annotation", "env=prod",
                                   "--annotation", "v=1.10", "--annotation", "eq=a=b", "--timer", "30",
                                   "--splay", "0", "--verbose", "--timeout", "40s"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
@@ -153,10 +157,10 @@ TEST_F(LoginTest, KeepsWhatTheUserSetAndNothingOfTheEnvironment) {
 
 TEST_F(LoginTest, ASecondTokenReplacesTheCredentialsAndKeepsTheRest) {
   ASSERT_EQ(
-      login({"--token", platform.token("first"), "--annotation", "env=prod", "--timer", "30"}).exit_code, 0);
+      login({"--token", platform->token("first"), "--annotation", "env=prod", "--timer", "30"}).exit_code, 0);
   const YAML::Node first = config();
   std::ofstream(user.config_file(), std::ios::app) << "unknown: {kept: [1, 'two']}\nparent_mrn: //old\n";
-  ASSERT_EQ(login({"--token", platform.token("second"), "--splay", "5"}).exit_code, 0);
+  ASSERT_EQ(login({"--token", platform->token("second"), "--splay", "5"}).exit_code, 0);
   const YAML::Node second = config();
   EXPECT_NE(second["agent_mrn"].Scalar(), first["agent_mrn"].Scalar());
   EXPECT_NE(second["private_key"].Scalar(), first["private_key"].Scalar());
@@ -170,7 +174,7 @@ TEST_F(LoginTest, ASecondTokenReplacesTheCredentialsAndKeepsTheRest) {
 }
 
 TEST_F(LoginTest, WithoutATokenARegisteredClientIsOnlyProved) {
-  ASSERT_EQ(login({"--token", platform.token()}).exit_code, 0);
+  ASSERT_EQ(login({"--token", platform->token()}).exit_code, 0);
   const std::string before = read_file(user.config_file());
   const RunResult again = user.run({"login"});
   EXPECT_EQ(again.exit_code, 0) << again.err;
@@ -180,7 +184,7 @@ TEST_F(LoginTest, WithoutATokenARegisteredClientIsOnlyProved) {
   EXPECT_EQ(read_file(user.config_file()), before);
   EXPECT_EQ(agents(), 1u);
 
-  platform.revoke(config()["mrn"].Scalar());
+  platform->revoke(config()["mrn"].Scalar());
   const RunResult rejected = user.run({"login"});
   EXPECT_EQ(rejected.exit_code, 1);
   EXPECT_TRUE(contains(rejected.err,
@@ -189,7 +193,7 @@ TEST_F(LoginTest, WithoutATokenARegisteredClientIsOnlyProved) {
 }
 
 TEST_F(LoginTest, AServiceAccountRegistersItsOwnClient) {
-  ASSERT_EQ(login({"--token", platform.token()}).exit_code, 0);
+  ASSERT_EQ(login({"--token", platform->token()}).exit_code, 0);
   const std::string first = config()["agent_mrn"].Scalar();
   const std::string text = read_file(user.config_file());
   std::string without;
@@ -216,9 +220,9 @@ TEST_F(LoginTest, WithoutTheProviderOsItRegistersAllTheSame) {
   ASSERT_TRUE(std::filesystem::remove(tree / "lib/cnspec/providers/os.so"));
   ProcessOptions options;
   options.env = user.env;
-  const RunResult result = run(
-      {(tree / "bin/cnspec").string(), "login", "--token", platform.token(), "--ca-file", platform.ca_file()},
-      options);
+  const RunResult result = run({(tree / "bin/cnspec").string(), "login", "--token", platform->token(),
+                                "--ca-file", platform->ca_file()},
+                               options);
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_TRUE(contains(result.err, "! could not gather client information error=")) << result.err;
   EXPECT_EQ(agents(), 1u);
@@ -227,7 +231,7 @@ TEST_F(LoginTest, WithoutTheProviderOsItRegistersAllTheSame) {
 TEST_F(LoginTest, WithoutAHomeAFileMayBeNamed) {
   user.env["HOME"] = std::nullopt;
   const auto file = user.home() / "etc/mondoo.yml";
-  const RunResult result = login({"--token", platform.token(), "--config", file.string()});
+  const RunResult result = login({"--token", platform->token(), "--config", file.string()});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(mode_of(file), 0600u);
 }
@@ -248,7 +252,7 @@ TEST_F(LoginTest, TokensThatSayNothingUseful) {
   refused({"--token", "SECRET"}, 1, malformed + "expected three parts separated by dots");
   refused({"--token", "a.SECRET.c"}, 1, malformed + "its second part is not base64url");
   refused({"--token", "a.e30.c"}, 1, malformed + "it names no space");
-  refused({"--token", platform.token() + "\nX-Header: SECRET"}, 1,
+  refused({"--token", platform->token() + "\nX-Header: SECRET"}, 1,
           malformed + "it has a character that no token has");
   refused({"--token", ""}, 2, "the token from --token is empty");
   refused({"--token", "-"}, 2, "the token from standard input is empty", " \n");
@@ -265,17 +269,17 @@ TEST_F(LoginTest, TokensThatSayNothingUseful) {
 }
 
 TEST_F(LoginTest, AnEmptyVariableInAScriptIsNoSuccess) {
-  ASSERT_EQ(login({"--token", platform.token()}).exit_code, 0);
+  ASSERT_EQ(login({"--token", platform->token()}).exit_code, 0);
   EXPECT_EQ(user.run({"login", "--token", ""}).exit_code, 2) << "although a client is registered";
 }
 
 TEST_F(LoginTest, ExpiredTokenAndOneOfAnotherPlatform) {
-  const RunResult expired = login({"--token", platform.token("test-space", {"--expires=-1h"})});
+  const RunResult expired = login({"--token", platform->token("test-space", {"--expires=-1h"})});
   EXPECT_EQ(expired.exit_code, 1);
   EXPECT_EQ(normalised(expired.err),
             "x the registration token expired at <>\n  make a new one where you made this one\n");
   Platform other;
-  const std::string foreign = other.token("test-space", {"--api-endpoint", platform.url()});
+  const std::string foreign = other.token("test-space", {"--api-endpoint", platform->url()});
   const RunResult rejected = login({"--token", foreign});
   EXPECT_EQ(rejected.exit_code, 1);
   EXPECT_TRUE(rejected.err.starts_with("x failed to log in client: rpc error: code = ")) << rejected.err;
@@ -286,29 +290,29 @@ TEST_F(LoginTest, ExpiredTokenAndOneOfAnotherPlatform) {
 // ---- platforms that are no help ----
 
 TEST_F(LoginTest, PlatformDown) {
-  const std::string token = platform.token();
-  platform.stop();
+  const std::string token = platform->token();
+  platform->stop();
   const RunResult result = login({"--token", token});
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_TRUE(contains(result.err, "x failed to log in client: POST " + platform.url() +
+  EXPECT_TRUE(contains(result.err, "x failed to log in client: POST " + platform->url() +
                                        "/AgentManager/RegisterAgent: could not connect to " +
-                                       platform.url().substr(8) + ": Connection refused\n"))
+                                       platform->url().substr(8) + ": Connection refused\n"))
       << result.err;
   expect_nothing_happened(result);
 }
 
 TEST_F(LoginTest, CertificateNotTrusted) {
-  const RunResult result = user.run({"login", "--token", platform.token()});
+  const RunResult result = user.run({"login", "--token", platform->token()});
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_TRUE(contains(result.err, platform.url().substr(8))) << result.err;
+  EXPECT_TRUE(contains(result.err, platform->url().substr(8))) << result.err;
   EXPECT_TRUE(contains(result.err, "--ca-file")) << "how to mend it: " << result.err;
   expect_nothing_happened(result);
 }
 
 TEST_F(LoginTest, AnswersThatAreNone) {
   for (const char* fault : {"garbage", "html", "hangup", "Internal", "PermissionDenied"}) {
-    platform.restart({"--fail", std::string("AgentManager/RegisterAgent=") + fault});
-    const std::string token = platform.token();
+    start({"--fail", std::string("AgentManager/RegisterAgent=") + fault});
+    const std::string token = platform->token();
     const RunResult result = login({"--token", token, "--log-level", "trace"});
     EXPECT_EQ(result.exit_code, 1) << fault;
     EXPECT_TRUE(contains(result.err, "x failed to log in client: ")) << result.err;
@@ -318,16 +322,16 @@ TEST_F(LoginTest, AnswersThatAreNone) {
 }
 
 TEST_F(LoginTest, AnAnswerThatNeverComes) {
-  platform.restart({"--delay", "AgentManager/RegisterAgent=1h"});
-  const RunResult result = login({"--token", platform.token(), "--timeout", "700ms"});
+  start({"--delay", "AgentManager/RegisterAgent=1h"});
+  const RunResult result = login({"--token", platform->token(), "--timeout", "700ms"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_TRUE(contains(result.err, "/AgentManager/RegisterAgent: timed out after ")) << result.err;
   EXPECT_FALSE(std::filesystem::exists(user.config_file()));
 }
 
 TEST_F(LoginTest, CredentialsThatDoNotWorkAreNotWritten) {
-  platform.restart({"--fail", "AgentManager/PingPong=Unauthenticated"});
-  const RunResult result = login({"--token", platform.token()});
+  start({"--fail", "AgentManager/PingPong=Unauthenticated"});
+  const RunResult result = login({"--token", platform->token()});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_TRUE(
       contains(result.err,
@@ -338,9 +342,9 @@ TEST_F(LoginTest, CredentialsThatDoNotWorkAreNotWritten) {
 }
 
 TEST_F(LoginTest, SaysWhenARegistrationCouldNotBeTakenBack) {
-  platform.restart({"--fail", "AgentManager/PingPong=Unauthenticated", "--fail",
-                    "AgentManager/UnRegisterAgent=Unavailable"});
-  const RunResult result = login({"--token", platform.token()});
+  start({"--fail", "AgentManager/PingPong=Unauthenticated", "--fail",
+         "AgentManager/UnRegisterAgent=Unavailable"});
+  const RunResult result = login({"--token", platform->token()});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_TRUE(
       contains(normalised(result.err),
@@ -354,7 +358,7 @@ TEST_F(LoginTest, SaysWhenARegistrationCouldNotBeTakenBack) {
 
 TEST_F(LoginTest, NothingIsRegisteredThatCouldNotBeKept) {
   const auto file = user.home().write("file", "text");
-  const RunResult below = login({"--token", platform.token(), "--config", (file / "mondoo.yml").string()});
+  const RunResult below = login({"--token", platform->token(), "--config", (file / "mondoo.yml").string()});
   EXPECT_EQ(below.exit_code, 1);
   EXPECT_TRUE(contains(below.err, "x the configuration cannot be written: " + file.string() +
                                       ": expected a folder, found a file\n"))
@@ -362,7 +366,7 @@ TEST_F(LoginTest, NothingIsRegisteredThatCouldNotBeKept) {
   expect_nothing_happened(below);
 
   user.env["MONDOO_CONFIG_BASE64"] = "e30K";
-  const RunResult environment = login({"--token", platform.token()});
+  const RunResult environment = login({"--token", platform->token()});
   EXPECT_EQ(environment.exit_code, 2);
   EXPECT_TRUE(environment.err.starts_with("x the configuration comes from MONDOO_CONFIG_BASE64"))
       << environment.err;
@@ -372,11 +376,11 @@ TEST_F(LoginTest, NothingIsRegisteredThatCouldNotBeKept) {
 TEST_F(LoginTest, AFullDiskIsNoticedBeforeTheRegistration) {
   ProcessOptions options;
   options.env = user.env;
-  options.env["TOKEN"] = platform.token();
+  options.env["TOKEN"] = platform->token();
   // The shell's limit on the size of files makes writing fail where a full disk would.
   const RunResult result =
       run({"bash", "-c", "ulimit -f 4; exec \"$0\" login --token \"$TOKEN\" --ca-file \"$1\"",
-           program("cnspec"), platform.ca_file()},
+           program("cnspec"), platform->ca_file()},
           options);
   EXPECT_EQ(result.exit_code, 1) << result.signal;
   EXPECT_TRUE(contains(result.err, "x the configuration cannot be written: ")) << result.err;
@@ -387,7 +391,7 @@ TEST_F(LoginTest, AFullDiskIsNoticedBeforeTheRegistration) {
 
 TEST_F(LoginTest, AConfigurationThatIsNoYamlIsNotTouched) {
   const auto file = user.home().write(".config/mondoo/mondoo.yml", "mrn: [broken\n");
-  const RunResult result = login({"--token", platform.token()});
+  const RunResult result = login({"--token", platform->token()});
   EXPECT_EQ(result.exit_code, 78);
   EXPECT_TRUE(result.err.starts_with("x " + file.string() + ":")) << result.err;
   EXPECT_EQ(read_file(file), "mrn: [broken\n");
@@ -397,7 +401,7 @@ TEST_F(LoginTest, AConfigurationThatIsNoYamlIsNotTouched) {
 // ---- secrets and streams ----
 
 TEST_F(LoginTest, ShowsNoSecretHoweverMuchItSays) {
-  const std::string token = platform.token();
+  const std::string token = platform->token();
   const RunResult result =
       login({"--token-file", user.home().write("token", token).string(), "--log-level", "trace"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
@@ -416,11 +420,11 @@ TEST_F(LoginTest, ShowsNoSecretHoweverMuchItSays) {
 TEST_F(LoginTest, SaysThatItsWordsWereLostButKeepsTheRegistration) {
   ProcessOptions options;
   options.env = user.env;
-  options.env["TOKEN"] = platform.token();
+  options.env["TOKEN"] = platform->token();
   for (const char* where : {">/dev/full", ">&-"}) {
     const RunResult result =
         run({"bash", "-c", std::string("exec \"$0\" login --token \"$TOKEN\" --ca-file \"$1\" ") + where,
-             program("cnspec"), platform.ca_file()},
+             program("cnspec"), platform->ca_file()},
             options);
     EXPECT_EQ(result.exit_code, 1) << where;
     EXPECT_TRUE(contains(result.err, "has logged in, but standard output cannot be written\n")) << result.err;
