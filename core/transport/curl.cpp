@@ -454,7 +454,7 @@ class CurlEngine final : public Engine {
       case CURLE_COULDNT_CONNECT:
         return about(x, could_not_connect(x, host, detail), ErrorKind::kUnavailable);
       case CURLE_PEER_FAILED_VERIFICATION:
-        return certificate_error(x, host, number(x, CURLINFO_SSL_VERIFYRESULT));
+        return certificate_error(x, host, number(x, CURLINFO_SSL_VERIFYRESULT), detail);
       case CURLE_SSL_CACERT_BADFILE:
       case CURLE_SSL_CRL_BADFILE:
         return about(x, "the trusted certificates cannot be read: " + detail, ErrorKind::kConfig);
@@ -493,7 +493,7 @@ class CurlEngine final : public Engine {
       case CURLE_PROXY:
         return socks_error(x, detail);
       case CURLE_PEER_FAILED_VERIFICATION:
-        return certificate_error(x, proxy, number(x, CURLINFO_PROXY_SSL_VERIFYRESULT));
+        return certificate_error(x, proxy, number(x, CURLINFO_PROXY_SSL_VERIFYRESULT), detail);
       case CURLE_SSL_CONNECT_ERROR:
         return tls_error(x, proxy, detail);
       case CURLE_GOT_NOTHING:
@@ -571,8 +571,9 @@ class CurlEngine final : public Engine {
     }
   }
 
-  // `whose` is the server or the proxy; `verdict` is OpenSSL's, X509_V_OK when only the name does not fit.
-  static Error certificate_error(const Exchange& x, const std::string& whose, long verdict) {
+  // `whose` is the server or the proxy; `verdict` is OpenSSL's.
+  static Error certificate_error(const Exchange& x, const std::string& whose, long verdict,
+                                 const std::string& detail) {
     const auto said = [&](const std::string& what, const char* hint) {
       return about(x, "the certificate of " + whose + " " + what, ErrorKind::kUnavailable).hint(hint);
     };
@@ -602,10 +603,12 @@ class CurlEngine final : public Engine {
                 ? "cannot be checked: the revocation list of its authority has expired"
                 : "cannot be checked: an authority in its chain has no revocation list",
             "renew the revocation lists in the file of trusted certificates, or take all of them out");
-      case X509_V_OK:
-        return said("is not trusted: it is for another name",
-                    "is the address right? If so, it is the server's to mend");
       default:
+        // libcurl compares names by itself, after OpenSSL was content.
+        if (detail.find("target host name") != std::string::npos) {
+          return said("is not trusted: it is for another name",
+                      "is the address right? If so, it is the server's to mend");
+        }
         return said(std::string("is not trusted: ") + X509_verify_cert_error_string(verdict), kTheirs);
     }
   }
