@@ -1243,7 +1243,8 @@ TEST(PlatformCommand, WrongUsageIsExplained) {
   TempDir folder;
   const std::string data = (folder / "data").string();
   const std::vector<std::pair<Argv, std::string>> cases = {
-      {{}, "there is no command; the commands are: serve, token create, revoke, list"},
+      {{},
+       "there is no command; the commands are: serve, token create, ssh-key add, issuer add, revoke, list"},
       {{"sing"}, "sing"},
       {{"serve", "--nothing"}, "--nothing"},
       {{"serve", "--listen", "8443"}, "cannot listen on \"8443\": expected HOST:PORT"},
