@@ -489,8 +489,10 @@ TEST_F(ProofTest, NothingMayBeChangedAfterSigning) {
     SCOPED_TRACE(type);
     take_all();
     use(type);
+    expires = at(300);
+    issued = at(0);
     EXPECT_EQ(ask(), "in");
-    EXPECT_EQ(ask([&](auto& b) { set(b, "exp", at(299)); }), stranger);
+    EXPECT_EQ(ask([&](auto& b) { set(b, "exp", at(200)); }), stranger);
     EXPECT_EQ(ask([&](auto& b) { set(b, "resource", resource + "x"); }), stranger);
     EXPECT_EQ(ask([&](auto& b) { set(b, "subject", subject + "x"); }), stranger);
     EXPECT_EQ(ask([&](auto& b) { set(b, "kid", "SHA256:x"); }), stranger);
