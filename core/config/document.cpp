@@ -148,16 +148,18 @@ bool is_quoted(const YAML::Node& scalar) {
   return scalar.Tag() == "!";
 }
 
-// The same for every reader, and in the same order.
-bool equal(const YAML::Node& a, const YAML::Node& b) {
+// The same for every reader, and in the same order; or at least for us, who do not look at quotes.
+bool same_tree(const YAML::Node& a, const YAML::Node& b, bool with_quotes = true) {
   if (a.Type() != b.Type()) return false;
-  if (a.IsScalar()) return a.Scalar() == b.Scalar() && is_quoted(a) == is_quoted(b);
+  if (a.IsScalar()) return a.Scalar() == b.Scalar() && (!with_quotes || is_quoted(a) == is_quoted(b));
   if (a.size() != b.size()) return false;
   auto other = b.begin();
   for (const auto& item : a) {
     const auto& twin = *other++;
-    if (a.IsMap() && !(equal(item.first, twin.first) && equal(item.second, twin.second))) return false;
-    if (a.IsSequence() && !equal(item, twin)) return false;
+    if (a.IsMap() &&
+        !(same_tree(item.first, twin.first, with_quotes) && same_tree(item.second, twin.second, with_quotes)))
+      return false;
+    if (a.IsSequence() && !same_tree(item, twin, with_quotes)) return false;
   }
   return true;
 }
@@ -378,18 +380,25 @@ Result<std::string> edited_yaml(std::string text, const Change& change, const st
   for (const Edit& edit : edits_for(root, change)) {
     const YAML::Node before = entry_of(root, edit.key);
     if (!before.IsDefined() && !edit.value.IsDefined()) continue;
-    if (before.IsDefined() && edit.value.IsDefined() && equal(before, edit.value)) continue;
+    if (before.IsDefined() && edit.value.IsDefined() && same_tree(before, edit.value)) continue;
     const YAML::Node wanted = with(root, edit.key, edit.value);
     std::string candidate = with_lines(text, root, edit, name);
     auto again = parse(candidate, name);
     const bool nothing_left = wanted.size() == 0 && again && again->IsNull();
-    if (!again || !(nothing_left || equal(*again, wanted))) {
+    if (!again || !(nothing_left || same_tree(*again, wanted))) {
       // Correct, at the price of comments.
       auto whole = emitted(wanted, name);
       if (!whole) return whole;
       candidate = std::move(*whole);
       again = parse(candidate, name);
       if (!again) return fail(again.error());
+      // Such as a character of which YAML's reader and writer think differently.
+      const bool same = wanted.size() == 0 ? again->size() == 0 : same_tree(*again, wanted, false);
+      if (!same) {
+        return fail(
+            Error(name + ": cannot be changed without changing what else is in it", ErrorKind::kConfig)
+                .hint("write " + edit.key + " into it by hand"));
+      }
     }
     text = std::move(candidate);
     root = *again;
