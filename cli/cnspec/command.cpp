@@ -205,12 +205,9 @@ void print_error(const Error& error) {
 
 int exit_code(const Error& error) {
   switch (error.kind()) {
-    case ErrorKind::kUsage:
-      return kUsage;
-    case ErrorKind::kConfig:
-      return kConfigUnusable;
-    default:
-      return kFailed;
+    case ErrorKind::kUsage: return kUsage;
+    case ErrorKind::kConfig: return kConfigUnusable;
+    default: return kFailed;
   }
 }
 
@@ -219,9 +216,7 @@ void exit_with(const Error& error) {
   throw Exit{exit_code(error)};
 }
 
-void print_info(const std::string& line) {
-  print_marked(stdout, terminal::Marker::kInfo, line);
-}
+void print_info(const std::string& line) { print_marked(stdout, terminal::Marker::kInfo, line); }
 void print_warning(const std::string& line) {
   if (log::is_json()) return log::write(log::Level::kWarn, line);
   print_marked(stderr, terminal::Marker::kWarning, line);

@@ -135,8 +135,10 @@ void add_login(CLI::App& app, Globals& globals) {
   command->alias("register");
   command->footer(
       "Without a token, a terminal is asked for one, which is not shown. Elsewhere give it by --token-file,\n"
-      "MONDOO_REGISTRATION_TOKEN or standard input (--token -): a command line can be read by every user of the\n"
-      "machine. The configuration is written once the new credentials have been proved; --name, --annotation,\n"
+      "MONDOO_REGISTRATION_TOKEN or standard input (--token -): a command line can be read by every user of "
+      "the\n"
+      "machine. The configuration is written once the new credentials have been proved; --name, "
+      "--annotation,\n"
       "--api-endpoint, --updates-url, --api-proxy, --ca-file, --timer and --splay are kept in it.");
   auto* token = command->add_option("-t,--token", flags->token, "Registration token; - reads standard input");
   command->add_option("--token-file", flags->token_file, "File that holds the registration token")

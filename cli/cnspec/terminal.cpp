@@ -28,9 +28,7 @@ void write_to_terminal(int fd, const std::string& text) {
 
 }  // namespace
 
-bool can_ask() {
-  return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1;
-}
+bool can_ask() { return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1; }
 
 Result<std::string> ask_hidden(const std::string& what) {
   const int fd = ::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);

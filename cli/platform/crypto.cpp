@@ -45,9 +45,7 @@ auto crypto_error(std::string what) {
   return fail(std::move(what) + ": " + why.data());
 }
 
-Bio reader(std::string_view text) {
-  return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
+Bio reader(std::string_view text) { return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
 
 std::string contents(const Bio& bio) {
   char* data = nullptr;
@@ -256,9 +254,7 @@ std::string sha256(std::string_view text) {
   return {reinterpret_cast<const char*>(hash.data()), size};
 }
 
-std::string sha256_hex(std::string_view text) {
-  return hex_encode(sha256(text));
-}
+std::string sha256_hex(std::string_view text) { return hex_encode(sha256(text)); }
 
 Result<std::string> random_id() {
   constexpr std::string_view kAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -20,9 +20,7 @@ namespace fs = std::filesystem;
 constexpr char kDatabase[] = "platform.db";
 constexpr char kSetupLock[] = ".setup.lock";
 
-auto system_error(const std::string& what, int error) {
-  return fail(what + ": " + std::strerror(error));
-}
+auto system_error(const std::string& what, int error) { return fail(what + ": " + std::strerror(error)); }
 
 // Nothing when there is no such file.
 Result<std::optional<std::string>> read_if_there(const fs::path& path) {
@@ -88,9 +86,7 @@ Result<FileDescriptor> lock(const fs::path& path, Wait wait) {
   return result;
 }
 
-auto named(const fs::path& path, Error cause) {
-  return fail(Error::wrap(path.string(), std::move(cause)));
-}
+auto named(const fs::path& path, Error cause) { return fail(Error::wrap(path.string(), std::move(cause))); }
 
 }  // namespace
 

@@ -17,9 +17,7 @@ constexpr std::array<std::pair<std::string_view, Failure::Kind>, 3> kSpecialFail
      {"garbage", Failure::Kind::kGarbage},
      {"hangup", Failure::Kind::kHangup}}};
 
-auto wrong(std::string message) {
-  return fail(std::move(message), ErrorKind::kUsage);
-}
+auto wrong(std::string message) { return fail(std::move(message), ErrorKind::kUsage); }
 
 struct Assignment {
   std::string method;
@@ -121,8 +119,6 @@ std::optional<std::chrono::milliseconds> Faults::delay_of(const std::string& met
   return find(delays_, method);
 }
 
-std::optional<Failure> Faults::failure_of(const std::string& method) const {
-  return find(failures_, method);
-}
+std::optional<Failure> Faults::failure_of(const std::string& method) const { return find(failures_, method); }
 
 }  // namespace cnspec::platform

@@ -5,9 +5,7 @@
 namespace cnspec::platform {
 namespace {
 
-auto malformed(const std::string& why) {
-  return fail("malformed token: " + why, ErrorKind::kInvalid);
-}
+auto malformed(const std::string& why) { return fail("malformed token: " + why, ErrorKind::kInvalid); }
 
 Result<json::Document> decode_object(std::string_view part, const std::string& name) {
   const auto text = base64url_decode(part);

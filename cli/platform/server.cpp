@@ -45,9 +45,7 @@ constexpr std::chrono::seconds kIdle{60};
 constexpr std::chrono::seconds kLinger{2};
 constexpr std::chrono::seconds kGrace{1};
 
-auto into(error_code& error) {
-  return asio::redirect_error(asio::use_awaitable, error);
-}
+auto into(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
 bool is_http_error(const error_code& error) {
   return error.category() == http::make_error_code(http::error::end_of_stream).category() &&
@@ -518,9 +516,7 @@ Server::Server(Server&&) noexcept = default;
 Server& Server::operator=(Server&&) noexcept = default;
 Server::~Server() = default;
 
-const std::string& Server::url() const {
-  return state_->url;
-}
+const std::string& Server::url() const { return state_->url; }
 
 void Server::run(Service& service, const std::function<void()>& on_ready) {
   State& state = *state_;

@@ -581,9 +581,7 @@ std::optional<Answer> Service::document(std::string_view name) const {
   return Answer{Code::kOk, 200, std::string(content_type(Format::kJson)), json::write(document)};
 }
 
-bool Service::has_method(std::string_view name) {
-  return Handling::find(name) != nullptr;
-}
+bool Service::has_method(std::string_view name) { return Handling::find(name) != nullptr; }
 
 bool Service::is_quick(std::string_view name) {
   const auto* row = Handling::find(name);
@@ -606,13 +604,9 @@ Answer Service::call(const Call& call) {
   return (handling.*(row->run))();
 }
 
-std::string space_mrn(std::string_view space) {
-  return std::string(kSpaces) + std::string(space);
-}
+std::string space_mrn(std::string_view space) { return std::string(kSpaces) + std::string(space); }
 
-Seconds now() {
-  return std::time(nullptr);
-}
+Seconds now() { return std::time(nullptr); }
 
 Result<std::string> parse_space(std::string_view text) {
   const std::string_view id = text.starts_with(kSpaces) ? text.substr(kSpaces.size()) : text;

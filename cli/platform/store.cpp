@@ -57,9 +57,7 @@ struct DatabaseError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-[[noreturn]] void raise(sqlite3* db) {
-  throw DatabaseError(sqlite3_errmsg(db));
-}
+[[noreturn]] void raise(sqlite3* db) { throw DatabaseError(sqlite3_errmsg(db)); }
 
 void execute(sqlite3* db, const char* sql) {
   if (sqlite3_exec(db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) raise(db);
@@ -205,9 +203,7 @@ void set_up(sqlite3* db) {
 
 }  // namespace
 
-void Store::Close::operator()(sqlite3* db) const {
-  sqlite3_close(db);
-}
+void Store::Close::operator()(sqlite3* db) const { sqlite3_close(db); }
 Store::Store(std::unique_ptr<sqlite3, Close> db) : db_(std::move(db)) {}
 Store::Store(Store&&) noexcept = default;
 Store& Store::operator=(Store&&) noexcept = default;

@@ -51,9 +51,7 @@ std::string_view trim(std::string_view text) {
 
 }  // namespace
 
-std::string_view name_of(Code code) {
-  return kCodes[static_cast<std::size_t>(code)].name;
-}
+std::string_view name_of(Code code) { return kCodes[static_cast<std::size_t>(code)].name; }
 
 std::optional<Code> code_named(std::string_view name) {
   for (std::size_t i = 0; i < kCodes.size(); ++i) {
@@ -62,13 +60,9 @@ std::optional<Code> code_named(std::string_view name) {
   return std::nullopt;
 }
 
-int http_status(Code code) {
-  return kCodes[static_cast<std::size_t>(code)].http;
-}
+int http_status(Code code) { return kCodes[static_cast<std::size_t>(code)].http; }
 
-std::string_view content_type(Format format) {
-  return kTypes[format == Format::kJson ? 1 : 0].first;
-}
+std::string_view content_type(Format format) { return kTypes[format == Format::kJson ? 1 : 0].first; }
 
 std::optional<Format> format_of(std::string_view header) {
   std::string type(trim(header.substr(0, header.find(';'))));  // without parameters such as charset

@@ -16,9 +16,7 @@ class Fixed final : public Authenticator {
   std::string header_;
 };
 
-Result<std::unique_ptr<Authenticator>> make_none(const Credentials&) {
-  return std::make_unique<Fixed>("");
-}
+Result<std::unique_ptr<Authenticator>> make_none(const Credentials&) { return std::make_unique<Fixed>(""); }
 
 Result<std::unique_ptr<Authenticator>> make_bearer(const Credentials& credentials) {
   return std::make_unique<Fixed>("Bearer " + credentials.token);

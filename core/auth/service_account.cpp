@@ -39,9 +39,7 @@ tl::unexpected<Error> bad_key(const std::string& why) {
 }
 
 // A key that is encrypted must not make OpenSSL ask on the terminal.
-int no_password(char*, int, int, void*) {
-  return -1;
-}
+int no_password(char*, int, int, void*) { return -1; }
 
 Result<Key> read_key(std::string_view pem) {
   if (pem.empty()) return bad_key("is missing");

@@ -92,8 +92,6 @@ class Ssh final : public Exchange {
 
 }  // namespace
 
-std::unique_ptr<Exchange> make_ssh(const Claimant& claimant) {
-  return std::make_unique<Ssh>(claimant);
-}
+std::unique_ptr<Exchange> make_ssh(const Claimant& claimant) { return std::make_unique<Ssh>(claimant); }
 
 }  // namespace cnspec::auth

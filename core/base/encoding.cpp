@@ -48,12 +48,8 @@ std::optional<std::string> decode(std::string_view text, std::string_view alphab
 
 }  // namespace
 
-std::string base64url_encode(std::string_view bytes) {
-  return encode(bytes, kUrl);
-}
-std::optional<std::string> base64url_decode(std::string_view text) {
-  return decode(text, kUrl);
-}
+std::string base64url_encode(std::string_view bytes) { return encode(bytes, kUrl); }
+std::optional<std::string> base64url_decode(std::string_view text) { return decode(text, kUrl); }
 
 std::string base64_encode(std::string_view bytes) {
   std::string out = encode(bytes, kStandard);

@@ -71,8 +71,6 @@ using Result = tl::expected<T, Error>;
 inline tl::unexpected<Error> fail(std::string what, ErrorKind kind = ErrorKind::kFailed) {
   return tl::unexpected<Error>(Error(std::move(what), kind));
 }
-inline tl::unexpected<Error> fail(Error error) {
-  return tl::unexpected<Error>(std::move(error));
-}
+inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
 
 }  // namespace cnspec

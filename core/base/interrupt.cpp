@@ -62,9 +62,7 @@ void install() {
   }
 }
 
-Hold::Hold() {
-  ++holds;
-}
+Hold::Hold() { ++holds; }
 
 Hold::~Hold() {
   if (--holds == 0 && pending != 0) end(pending);
@@ -78,16 +76,10 @@ Terminal::~Terminal() {
   if (const int fd = terminal.exchange(-1); fd >= 0) ::tcsetattr(fd, TCSAFLUSH, &settings);
 }
 
-const termios& Terminal::before() const {
-  return settings;
-}
+const termios& Terminal::before() const { return settings; }
 
-void set_progress_shown(bool shown) {
-  progress_shown = shown;
-}
+void set_progress_shown(bool shown) { progress_shown = shown; }
 
-void set_last_words(const char* line) {
-  last_words = line;
-}
+void set_last_words(const char* line) { last_words = line; }
 
 }  // namespace cnspec::interrupt

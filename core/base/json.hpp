@@ -23,9 +23,7 @@ const Value* find(const Value& object, std::string_view key);
 std::string_view get_string(const Value& object, std::string_view key);
 bool get_bool(const Value& object, std::string_view key, bool otherwise);
 
-inline std::string_view view(const Value& string) {
-  return {string.GetString(), string.GetStringLength()};
-}
+inline std::string_view view(const Value& string) { return {string.GetString(), string.GetStringLength()}; }
 
 std::string write(const Value& value);                     // compact
 std::string write_pretty(const Value& value, int indent);  // one member a line

@@ -20,16 +20,11 @@ namespace {
 
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {
-    case Level::kTrace:
-      return spdlog::level::trace;
-    case Level::kDebug:
-      return spdlog::level::debug;
-    case Level::kInfo:
-      return spdlog::level::info;
-    case Level::kWarn:
-      return spdlog::level::warn;
-    case Level::kError:
-      return spdlog::level::err;
+    case Level::kTrace: return spdlog::level::trace;
+    case Level::kDebug: return spdlog::level::debug;
+    case Level::kInfo: return spdlog::level::info;
+    case Level::kWarn: return spdlog::level::warn;
+    case Level::kError: return spdlog::level::err;
   }
   return spdlog::level::err;
 }
@@ -171,13 +166,9 @@ State& state() {
 
 }  // namespace
 
-void configure(Level level, bool json) {
-  build(state(), level, json);
-}
+void configure(Level level, bool json) { build(state(), level, json); }
 
-void before_each_line(void (*clear)()) {
-  clear_terminal_line = clear;
-}
+void before_each_line(void (*clear)()) { clear_terminal_line = clear; }
 
 void record() {
   State& s = state();
@@ -186,17 +177,11 @@ void record() {
   s.logger->set_level(spdlog::level::trace);
 }
 
-std::string recorded() {
-  return state().recorder ? state().recorder->text() : "";
-}
+std::string recorded() { return state().recorder ? state().recorder->text() : ""; }
 
-bool enabled(Level level) {
-  return state().logger->should_log(to_spdlog(level));
-}
+bool enabled(Level level) { return state().logger->should_log(to_spdlog(level)); }
 
-bool is_json() {
-  return state().json;
-}
+bool is_json() { return state().json; }
 
 void write(Level level, std::string_view message, std::string_view hint) {
   std::string text(message);

@@ -25,17 +25,9 @@ bool is_json();
 // Any thread. `message` is one line; `hint`, how to mend it, is a field or a line of its own.
 void write(Level level, std::string_view message, std::string_view hint = {});
 
-inline void debug(std::string_view message) {
-  write(Level::kDebug, message);
-}
-inline void info(std::string_view message) {
-  write(Level::kInfo, message);
-}
-inline void warn(std::string_view message) {
-  write(Level::kWarn, message);
-}
-inline void error(std::string_view message) {
-  write(Level::kError, message);
-}
+inline void debug(std::string_view message) { write(Level::kDebug, message); }
+inline void info(std::string_view message) { write(Level::kInfo, message); }
+inline void warn(std::string_view message) { write(Level::kWarn, message); }
+inline void error(std::string_view message) { write(Level::kError, message); }
 
 }  // namespace cnspec::log

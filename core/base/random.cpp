@@ -24,9 +24,7 @@ std::string random_bytes(std::size_t size) {
 
 }  // namespace
 
-std::string random_hex(std::size_t size) {
-  return hex_encode(random_bytes(size));
-}
+std::string random_hex(std::size_t size) { return hex_encode(random_bytes(size)); }
 
 std::string random_uuid() {
   std::string bytes = random_bytes(16);

@@ -36,9 +36,7 @@ bool use_color(int fd) {
   return is_terminal(fd);
 }
 
-bool use_ascii(int fd) {
-  return ::isatty(fd) == 1 && !utf8_locale();
-}
+bool use_ascii(int fd) { return ::isatty(fd) == 1 && !utf8_locale(); }
 
 int columns(int fd) {
   winsize size{};
@@ -49,8 +47,7 @@ std::string marked(Marker marker, const Style& style) {
   const char* color = "\033[38;5;78m";
   std::string text = style.ascii ? "->" : "→";
   switch (marker) {
-    case Marker::kInfo:
-      break;
+    case Marker::kInfo: break;
     case Marker::kWarning:
       color = "\033[38;5;75m";
       text = "!";

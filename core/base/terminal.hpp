@@ -23,9 +23,7 @@ struct Style {
   bool color = false;
   bool ascii = false;
 };
-inline Style style_of(int fd) {
-  return {use_color(fd), use_ascii(fd)};
-}
+inline Style style_of(int fd) { return {use_color(fd), use_ascii(fd)}; }
 enum class Marker { kInfo, kWarning, kError, kDebug, kTrace };
 std::string marked(Marker marker, const Style& style);
 

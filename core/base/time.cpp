@@ -66,13 +66,9 @@ std::string rfc3339_local(Clock::time_point when) {
   return format(parts, "%Y-%m-%dT%H:%M:%S") + zone;
 }
 
-std::string rfc3339_utc(Clock::time_point when) {
-  return format(utc(when), "%Y-%m-%dT%H:%M:%SZ");
-}
+std::string rfc3339_utc(Clock::time_point when) { return format(utc(when), "%Y-%m-%dT%H:%M:%SZ"); }
 
-std::string rfc1123(Clock::time_point when) {
-  return format(utc(when), "%a, %d %b %Y %H:%M:%S UTC");
-}
+std::string rfc1123(Clock::time_point when) { return format(utc(when), "%a, %d %b %Y %H:%M:%S UTC"); }
 
 std::optional<Clock::time_point> parse_rfc3339(std::string_view text) {
   std::tm parts{};

@@ -15,9 +15,7 @@
 namespace cnspec::config {
 namespace {
 
-bool is_json(const std::string& text) {
-  return trim(text).starts_with('{') && json::parse(text).has_value();
-}
+bool is_json(const std::string& text) { return trim(text).starts_with('{') && json::parse(text).has_value(); }
 
 // JSON that yaml-cpp cannot read, such as a character written as two surrogates; places are lost.
 YAML::Node from_json(const json::Value& value) {
@@ -144,9 +142,7 @@ bool can_be_written(const YAML::Node& node, int depth, int& nodes) {
   return true;
 }
 
-bool is_quoted(const YAML::Node& scalar) {
-  return scalar.Tag() == "!";
-}
+bool is_quoted(const YAML::Node& scalar) { return scalar.Tag() == "!"; }
 
 // The same for every reader, and in the same order; or at least for us, who do not look at quotes.
 bool same_tree(const YAML::Node& a, const YAML::Node& b, bool with_quotes = true) {
@@ -196,8 +192,7 @@ void emit(YAML::Emitter& out, const YAML::Node& node) {
         out << YAML::DoubleQuoted;
       out << node.Scalar();
       return;
-    default:
-      out << YAML::Null;
+    default: out << YAML::Null;
   }
 }
 
@@ -250,9 +245,7 @@ YAML::Node with(const YAML::Node& map, const std::string& key, const YAML::Node&
   return out;
 }
 
-YAML::Node nothing() {
-  return YAML::Node(YAML::NodeType::Undefined);
-}
+YAML::Node nothing() { return YAML::Node(YAML::NodeType::Undefined); }
 
 YAML::Node entry_of(const YAML::Node& map, const std::string& key) {
   if (!map.IsMap()) return nothing();

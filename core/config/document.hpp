@@ -12,9 +12,7 @@ namespace cnspec::config {
 // "FILE:3:14"; just the name when the place is not known.
 std::string place(const std::string& name, const YAML::Mark& mark);
 
-inline tl::unexpected<Error> unusable(const std::string& what) {
-  return fail(what, ErrorKind::kConfig);
-}
+inline tl::unexpected<Error> unusable(const std::string& what) { return fail(what, ErrorKind::kConfig); }
 
 // A mapping without double keys, or null for an empty text. `name` stands for the text in errors.
 Result<YAML::Node> parse(const std::string& text, const std::string& name);

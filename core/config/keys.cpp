@@ -70,9 +70,7 @@ std::string without_password(const std::string& url) {
 
 }  // namespace
 
-std::span<const Key> keys() {
-  return kKeys;
-}
+std::span<const Key> keys() { return kKeys; }
 
 const Key* key_named(std::string_view name) {
   const auto* found =

@@ -37,14 +37,10 @@ struct ToJson {
 
 const char* origin_name(Origin origin) {
   switch (origin) {
-    case Origin::kFile:
-      return "file";
-    case Origin::kEnvironment:
-      return "environment";
-    case Origin::kFlag:
-      return "flag";
-    case Origin::kDefault:
-      break;
+    case Origin::kFile: return "file";
+    case Origin::kEnvironment: return "environment";
+    case Origin::kFlag: return "flag";
+    case Origin::kDefault: break;
   }
   return "default";
 }
@@ -148,9 +144,7 @@ std::string render_text(const Config& config) {
   return out;
 }
 
-std::string render_json(const Config& config) {
-  return json::write_pretty(document_of(config), 2) + "\n";
-}
+std::string render_json(const Config& config) { return json::write_pretty(document_of(config), 2) + "\n"; }
 
 std::string render_yaml(const Config& config) {
   YAML::Emitter out;

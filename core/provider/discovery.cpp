@@ -141,16 +141,11 @@ class Search {
 
 const char* to_string(Origin origin) {
   switch (origin) {
-    case Origin::kFlag:
-      return "--providers-path";
-    case Origin::kEnvironment:
-      return "PROVIDERS_PATH";
-    case Origin::kUser:
-      return "user";
-    case Origin::kSystem:
-      return "system";
-    case Origin::kBundled:
-      return "bundled";
+    case Origin::kFlag: return "--providers-path";
+    case Origin::kEnvironment: return "PROVIDERS_PATH";
+    case Origin::kUser: return "user";
+    case Origin::kSystem: return "system";
+    case Origin::kBundled: return "bundled";
   }
   return "bundled";
 }

@@ -46,19 +46,23 @@ class File {
  public:
   File(int fd, std::uint64_t size) : fd_(fd), size_(size) {}
 
-  bool holds(std::uint64_t offset, std::uint64_t length) const { return offset <= size_ && length <= size_ - offset; }
+  bool holds(std::uint64_t offset, std::uint64_t length) const {
+    return offset <= size_ && length <= size_ - offset;
+  }
 
   // `what` names the part, for the error.
   Result<void> read(std::uint64_t offset, void* to, std::uint64_t length, const char* what) const {
     if (!holds(offset, length)) {
-      return refuse(std::string("cut off: ") + what + " should end at byte " + std::to_string(offset + length) +
-                    ", the file has " + std::to_string(size_));
+      return refuse(std::string("cut off: ") + what + " should end at byte " +
+                    std::to_string(offset + length) + ", the file has " + std::to_string(size_));
     }
     auto* out = static_cast<char*>(to);
     while (length > 0) {
       const ssize_t got = ::pread(fd_, out, length, static_cast<off_t>(offset));
       if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) return refuse(std::string("cannot read ") + what + ": " + (got < 0 ? std::strerror(errno) : "end of file"));
+      if (got <= 0)
+        return refuse(std::string("cannot read ") + what + ": " +
+                      (got < 0 ? std::strerror(errno) : "end of file"));
       out += got;
       offset += static_cast<std::uint64_t>(got);
       length -= static_cast<std::uint64_t>(got);
@@ -77,12 +81,18 @@ class File {
 std::string describe(std::string_view head) {
   if (head.empty()) return "an empty file";
   if (head.starts_with("MZ")) return "a Windows program or library (PE)";
-  if (head.starts_with("\xcf\xfa\xed\xfe") || head.starts_with("\xca\xfe\xba\xbe")) return "a macOS library (Mach-O)";
+  if (head.starts_with("\xcf\xfa\xed\xfe") || head.starts_with("\xca\xfe\xba\xbe"))
+    return "a macOS library (Mach-O)";
   if (head.starts_with("#!")) return "a script";
   if (head.starts_with("!<arch>")) return "a static library";
-  if (head.starts_with("\x1f\x8b") || head.starts_with("\xfd""7zXZ") || head.starts_with("PK")) return "an archive";
+  if (head.starts_with("\x1f\x8b") ||
+      head.starts_with("\xfd"
+                       "7zXZ") ||
+      head.starts_with("PK"))
+    return "an archive";
   for (const char c : head) {
-    if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\r' && c != '\t') return "a file of an unknown kind";
+    if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\r' && c != '\t')
+      return "a file of an unknown kind";
   }
   return "a text file";
 }
@@ -99,23 +109,28 @@ Result<void> check_header(const Elf64_Ehdr& header) {
                   machine_name(header.e_machine));
   }
   if (header.e_type != ET_DYN) {
-    const char* found = header.e_type == ET_EXEC ? "a program" : header.e_type == ET_REL ? "an object file"
-                        : header.e_type == ET_CORE ? "a core dump" : "another kind of ELF file";
+    const char* found = header.e_type == ET_EXEC   ? "a program"
+                        : header.e_type == ET_REL  ? "an object file"
+                        : header.e_type == ET_CORE ? "a core dump"
+                                                   : "another kind of ELF file";
     return refuse(std::string("expected a shared library, found ") + found);
   }
-  if (header.e_version != EV_CURRENT) return refuse("expected ELF version 1, found " + std::to_string(header.e_version));
+  if (header.e_version != EV_CURRENT)
+    return refuse("expected ELF version 1, found " + std::to_string(header.e_version));
   return {};
 }
 
 // The loader maps segments and trusts that the file holds them; a cut file would end the process with SIGBUS.
 Result<void> check_segments(const File& file, const Elf64_Ehdr& header) {
-  if (header.e_phentsize != sizeof(Elf64_Phdr)) return refuse("the program header table has entries of a wrong size");
+  if (header.e_phentsize != sizeof(Elf64_Phdr))
+    return refuse("the program header table has entries of a wrong size");
   if (header.e_phnum == 0 || header.e_phnum > 512) {
     return refuse("expected 1 to 512 program headers, found " + std::to_string(header.e_phnum));
   }
   std::vector<Elf64_Phdr> segments(header.e_phnum);
   if (auto read = file.read(header.e_phoff, segments.data(), segments.size() * sizeof(Elf64_Phdr),
-                            "the program header table"); !read) {
+                            "the program header table");
+      !read) {
     return read;
   }
   bool dynamic = false;
@@ -155,10 +170,13 @@ Result<std::string> read_elf_section(int fd, std::uint64_t file_size, std::strin
   if (auto good = check_header(header); !good) return fail(good.error());
   if (auto good = check_segments(file, header); !good) return fail(good.error());
 
-  if (header.e_shnum == 0) return refuse("has no section table, so its manifest cannot be found; strip it less");
-  if (header.e_shentsize != sizeof(Elf64_Shdr)) return refuse("the section table has entries of a wrong size");
+  if (header.e_shnum == 0)
+    return refuse("has no section table, so its manifest cannot be found; strip it less");
+  if (header.e_shentsize != sizeof(Elf64_Shdr))
+    return refuse("the section table has entries of a wrong size");
   std::vector<Elf64_Shdr> sections(header.e_shnum);
-  if (auto read = file.read(header.e_shoff, sections.data(), sections.size() * sizeof(Elf64_Shdr), "the section table");
+  if (auto read = file.read(header.e_shoff, sections.data(), sections.size() * sizeof(Elf64_Shdr),
+                            "the section table");
       !read) {
     return fail(read.error());
   }
@@ -168,7 +186,8 @@ Result<std::string> read_elf_section(int fd, std::uint64_t file_size, std::strin
     return refuse("the section table has no names");
   }
   std::string names(names_section.sh_size, '\0');
-  if (auto read = file.read(names_section.sh_offset, names.data(), names.size(), "the section names"); !read) {
+  if (auto read = file.read(names_section.sh_offset, names.data(), names.size(), "the section names");
+      !read) {
     return fail(read.error());
   }
 
@@ -181,7 +200,8 @@ Result<std::string> read_elf_section(int fd, std::uint64_t file_size, std::strin
     found = &section;
   }
   if (!found) {
-    return refuse("has no section " + std::string(wanted) + ": it is a shared library, but no cnspec provider");
+    return refuse("has no section " + std::string(wanted) +
+                  ": it is a shared library, but no cnspec provider");
   }
   if (found->sh_type != SHT_PROGBITS) return refuse("the section " + std::string(wanted) + " holds no data");
   if (found->sh_flags & SHF_WRITE) return refuse("the section " + std::string(wanted) + " is writable");

@@ -48,36 +48,24 @@ std::string one_line(std::string_view text) {
 
 ErrorKind kind_of(std::int32_t code) {
   switch (code) {
-    case CNSPEC_INVALID:
-      return ErrorKind::kUsage;
-    case CNSPEC_NOT_FOUND:
-      return ErrorKind::kNotFound;
+    case CNSPEC_INVALID: return ErrorKind::kUsage;
+    case CNSPEC_NOT_FOUND: return ErrorKind::kNotFound;
     case CNSPEC_UNAUTHENTICATED:
-    case CNSPEC_PERMISSION_DENIED:
-      return ErrorKind::kRejected;
-    case CNSPEC_UNAVAILABLE:
-      return ErrorKind::kUnavailable;
-    case CNSPEC_TIMEOUT:
-      return ErrorKind::kTimeout;
-    case CNSPEC_CANCELLED:
-      return ErrorKind::kCancelled;
-    default:
-      return ErrorKind::kFailed;
+    case CNSPEC_PERMISSION_DENIED: return ErrorKind::kRejected;
+    case CNSPEC_UNAVAILABLE: return ErrorKind::kUnavailable;
+    case CNSPEC_TIMEOUT: return ErrorKind::kTimeout;
+    case CNSPEC_CANCELLED: return ErrorKind::kCancelled;
+    default: return ErrorKind::kFailed;
   }
 }
 
 std::int32_t code_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kUnavailable:
-      return CNSPEC_UNAVAILABLE;
-    case ErrorKind::kTimeout:
-      return CNSPEC_TIMEOUT;
-    case ErrorKind::kCancelled:
-      return CNSPEC_CANCELLED;
-    case ErrorKind::kUsage:
-      return CNSPEC_INVALID;
-    default:
-      return CNSPEC_FAILED;
+    case ErrorKind::kUnavailable: return CNSPEC_UNAVAILABLE;
+    case ErrorKind::kTimeout: return CNSPEC_TIMEOUT;
+    case ErrorKind::kCancelled: return CNSPEC_CANCELLED;
+    case ErrorKind::kUsage: return CNSPEC_INVALID;
+    default: return CNSPEC_FAILED;
   }
 }
 
@@ -85,37 +73,17 @@ std::int32_t code_of(ErrorKind kind) {
 std::string sentence_for(std::int32_t code) {
   const char* meaning = nullptr;
   switch (code) {
-    case CNSPEC_FAILED:
-      return "failed without saying why";
-    case CNSPEC_INVALID:
-      meaning = "invalid arguments";
-      break;
-    case CNSPEC_NOT_FOUND:
-      meaning = "not found";
-      break;
-    case CNSPEC_UNAUTHENTICATED:
-      meaning = "credentials are missing or were not accepted";
-      break;
-    case CNSPEC_PERMISSION_DENIED:
-      meaning = "the credentials do not suffice";
-      break;
-    case CNSPEC_UNAVAILABLE:
-      meaning = "could not be reached";
-      break;
-    case CNSPEC_TIMEOUT:
-      meaning = "timed out";
-      break;
-    case CNSPEC_CANCELLED:
-      meaning = "cancelled";
-      break;
-    case CNSPEC_UNSUPPORTED:
-      meaning = "not supported";
-      break;
-    case CNSPEC_STALE:
-      meaning = "a stale handle";
-      break;
-    default:
-      break;
+    case CNSPEC_FAILED: return "failed without saying why";
+    case CNSPEC_INVALID: meaning = "invalid arguments"; break;
+    case CNSPEC_NOT_FOUND: meaning = "not found"; break;
+    case CNSPEC_UNAUTHENTICATED: meaning = "credentials are missing or were not accepted"; break;
+    case CNSPEC_PERMISSION_DENIED: meaning = "the credentials do not suffice"; break;
+    case CNSPEC_UNAVAILABLE: meaning = "could not be reached"; break;
+    case CNSPEC_TIMEOUT: meaning = "timed out"; break;
+    case CNSPEC_CANCELLED: meaning = "cancelled"; break;
+    case CNSPEC_UNSUPPORTED: meaning = "not supported"; break;
+    case CNSPEC_STALE: meaning = "a stale handle"; break;
+    default: break;
   }
   return "failed without saying why (code " + std::to_string(code) +
          (meaning ? std::string(", ") + meaning : "") + ")";

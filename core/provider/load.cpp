@@ -27,9 +27,7 @@ namespace dll = boost::dll;
 // Majors that a library of another age could export.
 constexpr int kLastMajor = 32;
 
-tl::unexpected<Error> refuse(std::string what) {
-  return fail(std::move(what), ErrorKind::kInvalid);
-}
+tl::unexpected<Error> refuse(std::string what) { return fail(std::move(what), ErrorKind::kInvalid); }
 
 // A library stays until the process ends: its threads, exit handlers and unique symbols may outlive every
 // use.

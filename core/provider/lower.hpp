@@ -10,9 +10,7 @@
 
 namespace cnspec::provider {
 
-inline cnspec_str to_abi(std::string_view text) {
-  return {text.data(), text.size()};
-}
+inline cnspec_str to_abi(std::string_view text) { return {text.data(), text.size()}; }
 // {NULL, n} counts as empty.
 inline std::string_view view(cnspec_str s) {
   return s.data ? std::string_view(s.data, s.size) : std::string_view();

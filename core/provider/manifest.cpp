@@ -24,7 +24,9 @@ constexpr std::string_view kOs = "darwin";
 constexpr std::string_view kOs = "linux";
 #endif
 
-tl::unexpected<Error> refuse(const std::string& what) { return fail("manifest: " + what, ErrorKind::kInvalid); }
+tl::unexpected<Error> refuse(const std::string& what) {
+  return fail("manifest: " + what, ErrorKind::kInvalid);
+}
 
 // Reads members and remembers the first that has the wrong type.
 class Reader {
@@ -52,16 +54,20 @@ class Reader {
   std::vector<std::string> texts(const json::Value& object, const char* key) {
     std::vector<std::string> out;
     each(object, key, "a list of texts", [&](const json::Value& item) {
-      if (item.IsString()) out.emplace_back(json::view(item));
-      else wrong(key, "a list of texts");
+      if (item.IsString())
+        out.emplace_back(json::view(item));
+      else
+        wrong(key, "a list of texts");
     });
     return out;
   }
   template <class Visit>
   void objects(const json::Value& object, const char* key, Visit&& visit) {
     each(object, key, "a list of objects", [&](const json::Value& item) {
-      if (item.IsObject()) visit(item);
-      else wrong(key, "a list of objects");
+      if (item.IsObject())
+        visit(item);
+      else
+        wrong(key, "a list of objects");
     });
   }
 
@@ -93,8 +99,8 @@ manifest::Connector read_connector(Reader& r, const json::Value& v) {
   c.hidden = r.truth(v, "hidden");
   r.objects(v, "flags", [&](const json::Value& f) {
     c.flags.push_back({r.text(f, "name"), r.text(f, "short"), r.text(f, "type"), r.text(f, "summary"),
-                       r.text(f, "default"), r.text(f, "asks_for"), r.truth(f, "secret"), r.truth(f, "required"),
-                       r.truth(f, "hidden"), 0});
+                       r.text(f, "default"), r.text(f, "asks_for"), r.truth(f, "secret"),
+                       r.truth(f, "required"), r.truth(f, "hidden"), 0});
   });
   return c;
 }
@@ -124,7 +130,8 @@ Result<Manifest> read_manifest(std::string_view section) {
                   printable({header.magic, sizeof header.magic}) + "\"");
   }
   if (header.format != 1) {
-    return refuse("expected format 1, found " + std::to_string(header.format) + "; a newer cnspec may read it");
+    return refuse("expected format 1, found " + std::to_string(header.format) +
+                  "; a newer cnspec may read it");
   }
   if (header.size != section.size() - sizeof header) {
     return refuse("expected " + std::to_string(header.size) + " bytes of JSON, found " +
@@ -148,13 +155,15 @@ Result<Manifest> read_manifest(std::string_view section) {
   if (const json::Value* c = json::find(*document, "capabilities")) {
     m.capabilities = {r.texts(*c, "network"), r.texts(*c, "files"), r.texts(*c, "env"), r.texts(*c, "exec")};
   }
-  r.objects(*document, "connectors", [&](const json::Value& v) { m.connectors.push_back(read_connector(r, v)); });
-  r.objects(*document, "resources", [&](const json::Value& v) { m.resources.push_back(read_resource(r, v)); });
+  r.objects(*document, "connectors",
+            [&](const json::Value& v) { m.connectors.push_back(read_connector(r, v)); });
+  r.objects(*document, "resources",
+            [&](const json::Value& v) { m.resources.push_back(read_resource(r, v)); });
   if (!r.problem.empty()) return refuse(r.problem);
   if (const auto problem = manifest::check(m)) return refuse(printable(problem->message));
   if (m.os != kOs || m.arch != kArch) {
-    return refuse("expected " + std::string(kOs) + "/" + std::string(kArch) + ", found " + printable(m.os) + "/" +
-                  printable(m.arch));
+    return refuse("expected " + std::string(kOs) + "/" + std::string(kArch) + ", found " + printable(m.os) +
+                  "/" + printable(m.arch));
   }
   return m;
 }

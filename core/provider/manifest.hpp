@@ -10,8 +10,8 @@ namespace cnspec::provider {
 
 using manifest::Manifest;
 
-// `section` is hostile until proven otherwise: sizes, JSON, names and types are checked, and that the manifest is
-// for this operating system and processor.
+// `section` is hostile until proven otherwise: sizes, JSON, names and types are checked, and that the
+// manifest is for this operating system and processor.
 Result<Manifest> read_manifest(std::string_view section);
 
 }  // namespace cnspec::provider

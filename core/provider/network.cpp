@@ -8,13 +8,9 @@
 namespace cnspec::provider {
 namespace {
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-bool letter_or_digit(char c) {
-  return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9');
-}
+bool letter_or_digit(char c) { return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9'); }
 
 std::string lowered(std::string_view text) {
   std::string out(text);
@@ -83,8 +79,6 @@ bool host_allowed(std::string_view host, const std::vector<std::string>& pattern
   });
 }
 
-bool is_http_token(std::string_view text) {
-  return only(text, "!#$%&'*+-.^_`|~");
-}
+bool is_http_token(std::string_view text) { return only(text, "!#$%&'*+-.^_`|~"); }
 
 }  // namespace cnspec::provider

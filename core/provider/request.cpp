@@ -9,13 +9,9 @@
 namespace cnspec::provider {
 namespace {
 
-tl::unexpected<Error> refuse(std::string what) {
-  return fail(std::move(what), ErrorKind::kUsage);
-}
+tl::unexpected<Error> refuse(std::string what) { return fail(std::move(what), ErrorKind::kUsage); }
 
-std::string in_quotes(std::string_view s) {
-  return '"' + printable(s) + '"';
-}
+std::string in_quotes(std::string_view s) { return '"' + printable(s) + '"'; }
 
 template <class Items>
 std::vector<std::string> names_of(const Items& items) {

@@ -29,15 +29,12 @@ bool is_json_like(const Value& value) {
     case CNSPEC_BOOL:
     case CNSPEC_INT:
     case CNSPEC_FLOAT:
-    case CNSPEC_STRING:
-      return true;
-    case CNSPEC_ARRAY:
-      return std::ranges::all_of(std::get<Value::Array>(value.data), is_json_like);
+    case CNSPEC_STRING: return true;
+    case CNSPEC_ARRAY: return std::ranges::all_of(std::get<Value::Array>(value.data), is_json_like);
     case CNSPEC_MAP:
       return std::ranges::all_of(std::get<Value::Map>(value.data),
                                  [](const auto& e) { return is_json_like(e.second); });
-    default:
-      return false;
+    default: return false;
   }
 }
 
@@ -66,10 +63,8 @@ bool Type::accepts(const Value& value) const {
     case CNSPEC_MAP:
       return std::ranges::all_of(std::get<Value::Map>(value.data),
                                  [&](const auto& e) { return item_->accepts(e.second); });
-    case CNSPEC_REF:
-      return value.ref()->type == spelled_;
-    default:
-      return true;
+    case CNSPEC_REF: return value.ref()->type == spelled_;
+    default: return true;
   }
 }
 
@@ -94,40 +89,23 @@ const manifest::Resource& asset_resource() {
 
 const char* type_name(std::uint32_t tag) {
   switch (tag) {
-    case CNSPEC_UNSET:
-      return "unset";
-    case CNSPEC_NULL:
-      return "null";
-    case CNSPEC_BOOL:
-      return "bool";
-    case CNSPEC_INT:
-      return "int";
-    case CNSPEC_FLOAT:
-      return "float";
-    case CNSPEC_STRING:
-      return "string";
-    case CNSPEC_REGEX:
-      return "regex";
-    case CNSPEC_TIME:
-      return "time";
-    case CNSPEC_VERSION:
-      return "version";
-    case CNSPEC_IP:
-      return "ip";
-    case CNSPEC_BYTES:
-      return "bytes";
-    case CNSPEC_ARRAY:
-      return "array";
-    case CNSPEC_MAP:
-      return "map";
-    case CNSPEC_REF:
-      return "reference";
-    case CNSPEC_RANGE:
-      return "range";
-    case CNSPEC_ERROR:
-      return "error";
-    default:
-      return "a type of an unknown number";
+    case CNSPEC_UNSET: return "unset";
+    case CNSPEC_NULL: return "null";
+    case CNSPEC_BOOL: return "bool";
+    case CNSPEC_INT: return "int";
+    case CNSPEC_FLOAT: return "float";
+    case CNSPEC_STRING: return "string";
+    case CNSPEC_REGEX: return "regex";
+    case CNSPEC_TIME: return "time";
+    case CNSPEC_VERSION: return "version";
+    case CNSPEC_IP: return "ip";
+    case CNSPEC_BYTES: return "bytes";
+    case CNSPEC_ARRAY: return "array";
+    case CNSPEC_MAP: return "map";
+    case CNSPEC_REF: return "reference";
+    case CNSPEC_RANGE: return "range";
+    case CNSPEC_ERROR: return "error";
+    default: return "a type of an unknown number";
   }
 }
 

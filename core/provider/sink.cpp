@@ -23,9 +23,7 @@ bool is_text(std::string_view s) {
   return is_utf8(s.substr(i));
 }
 
-std::string shown(cnspec_str s) {
-  return '"' + printable(view(s).substr(0, 80)) + '"';
-}
+std::string shown(cnspec_str s) { return '"' + printable(view(s).substr(0, 80)) + '"'; }
 
 }  // namespace
 
@@ -153,20 +151,11 @@ const char* RowSink::copy(const cnspec_value& from, Value& to, int depth) {
   if (!take(sizeof(Value))) return kTooMuch;
   to.type = from.type;
   switch (from.type) {
-    case CNSPEC_NULL:
-      return nullptr;
-    case CNSPEC_BOOL:
-      to.data = std::int64_t{from.as.i64 != 0};
-      return nullptr;
-    case CNSPEC_INT:
-      to.data = from.as.i64;
-      return nullptr;
-    case CNSPEC_FLOAT:
-      to.data = from.as.f64;
-      return nullptr;
-    case CNSPEC_RANGE:
-      to.data = from.as.range;
-      return nullptr;
+    case CNSPEC_NULL: return nullptr;
+    case CNSPEC_BOOL: to.data = std::int64_t{from.as.i64 != 0}; return nullptr;
+    case CNSPEC_INT: to.data = from.as.i64; return nullptr;
+    case CNSPEC_FLOAT: to.data = from.as.f64; return nullptr;
+    case CNSPEC_RANGE: to.data = from.as.range; return nullptr;
     case CNSPEC_TIME:
       to.data = from.as.time;
       return from.as.time.nanoseconds < 1'000'000'000 ? nullptr
@@ -175,8 +164,7 @@ const char* RowSink::copy(const cnspec_value& from, Value& to, int depth) {
     case CNSPEC_REGEX:
     case CNSPEC_VERSION:
     case CNSPEC_IP:
-    case CNSPEC_ERROR:
-      return copy_text(from.as.str, to.data.emplace<std::string>()) ? nullptr : kTooMuch;
+    case CNSPEC_ERROR: return copy_text(from.as.str, to.data.emplace<std::string>()) ? nullptr : kTooMuch;
     case CNSPEC_BYTES:
       if (!take(from.as.str.size)) return kTooMuch;
       to.data = std::string(view(from.as.str));
@@ -208,8 +196,7 @@ const char* RowSink::copy(const cnspec_value& from, Value& to, int depth) {
       }
       return nullptr;
     }
-    default:
-      return "a value of a type that there is not";
+    default: return "a value of a type that there is not";
   }
 }
 

@@ -16,9 +16,7 @@
 namespace cnspec::provider {
 namespace {
 
-bool trusted_owner(uid_t owner) {
-  return owner == 0 || owner == ::geteuid();
-}
+bool trusted_owner(uid_t owner) { return owner == 0 || owner == ::geteuid(); }
 
 std::string octal(mode_t mode) {
   char text[8];
@@ -164,8 +162,6 @@ Result<TrustedFile> Trust::open(const std::filesystem::path& file) {
   return opened;
 }
 
-bool elevated() {
-  return ::getauxval(AT_SECURE) != 0;
-}
+bool elevated() { return ::getauxval(AT_SECURE) != 0; }
 
 }  // namespace cnspec::provider

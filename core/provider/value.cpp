@@ -64,21 +64,16 @@ std::vector<std::string> Value::texts() const {
 
 json::Value to_json(const Value& value, json::Document::AllocatorType& alloc) {
   switch (value.type) {
-    case CNSPEC_BOOL:
-      return json::Value(std::get<std::int64_t>(value.data) != 0);
-    case CNSPEC_INT:
-      return json::Value(std::get<std::int64_t>(value.data));
+    case CNSPEC_BOOL: return json::Value(std::get<std::int64_t>(value.data) != 0);
+    case CNSPEC_INT: return json::Value(std::get<std::int64_t>(value.data));
     case CNSPEC_FLOAT: {
       const double d = std::get<double>(value.data);
       if (std::isfinite(d)) return json::Value(d);
       return string(std::isnan(d) ? "NaN" : d > 0 ? "Infinity" : "-Infinity", alloc);
     }
-    case CNSPEC_BYTES:
-      return string(base64_encode(value.text()), alloc);
-    case CNSPEC_TIME:
-      return string(time_text(std::get<cnspec_time>(value.data)), alloc);
-    case CNSPEC_RANGE:
-      return string(range_text(std::get<cnspec_range>(value.data)), alloc);
+    case CNSPEC_BYTES: return string(base64_encode(value.text()), alloc);
+    case CNSPEC_TIME: return string(time_text(std::get<cnspec_time>(value.data)), alloc);
+    case CNSPEC_RANGE: return string(range_text(std::get<cnspec_range>(value.data)), alloc);
     case CNSPEC_REF: {
       json::Value out(rapidjson::kObjectType);
       const Ref& ref = *value.ref();
@@ -103,27 +98,19 @@ json::Value to_json(const Value& value, json::Document::AllocatorType& alloc) {
       }
       return out;
     }
-    case CNSPEC_NULL:
-      return json::Value();
-    default:
-      return string(value.text(), alloc);
+    case CNSPEC_NULL: return json::Value();
+    default: return string(value.text(), alloc);
   }
 }
 
 std::string to_text(const Value& value) {
   switch (value.type) {
-    case CNSPEC_NULL:
-      return "null";
-    case CNSPEC_BOOL:
-      return std::get<std::int64_t>(value.data) ? "true" : "false";
-    case CNSPEC_INT:
-      return std::to_string(std::get<std::int64_t>(value.data));
-    case CNSPEC_TIME:
-      return time_text(std::get<cnspec_time>(value.data));
-    case CNSPEC_RANGE:
-      return range_text(std::get<cnspec_range>(value.data));
-    case CNSPEC_ERROR:
-      return "error: " + value.text();
+    case CNSPEC_NULL: return "null";
+    case CNSPEC_BOOL: return std::get<std::int64_t>(value.data) ? "true" : "false";
+    case CNSPEC_INT: return std::to_string(std::get<std::int64_t>(value.data));
+    case CNSPEC_TIME: return time_text(std::get<cnspec_time>(value.data));
+    case CNSPEC_RANGE: return range_text(std::get<cnspec_range>(value.data));
+    case CNSPEC_ERROR: return "error: " + value.text();
     case CNSPEC_FLOAT:
     case CNSPEC_BYTES:
     case CNSPEC_REF:
@@ -133,8 +120,7 @@ std::string to_text(const Value& value) {
       const json::Value v = to_json(value, document.GetAllocator());
       return v.IsString() ? std::string(json::view(v)) : json::write(v);
     }
-    default:
-      return value.text();
+    default: return value.text();
   }
 }
 

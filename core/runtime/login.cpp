@@ -23,7 +23,8 @@ using upstream::Upstream;
 
 constexpr char kNotWritten[] = "the configuration could not be written";
 constexpr char kInterrupted[] =
-    "x interrupted while registering: the platform may know this client already; look there before you log in again\n";
+    "x interrupted while registering: the platform may know this client already; look there before you log "
+    "in again\n";
 constexpr std::chrono::seconds kTimeToTakeBack{5};
 constexpr int kAborted = 10;  // the platform's code
 constexpr int kMaxRetries = 3;

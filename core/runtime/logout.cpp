@@ -22,9 +22,7 @@ constexpr const char* kCredentialKeys[] = {"agent_mrn",   "mrn",      "private_k
 // Of a client that gets its credentials by another method (auth.method), these are the user's choice.
 constexpr const char* kScopeKeys[] = {"scope_mrn", "space_mrn", "parent_mrn"};
 
-std::string text(const Config& config, const char* key) {
-  return config.text(key);
-}
+std::string text(const Config& config, const char* key) { return config.text(key); }
 
 // The setting that is the secret itself.
 const Setting* secret_of(const Config& config) {

@@ -46,26 +46,16 @@ class Object {
 
 const char* kind_name(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kFailed:
-      return "failed";
-    case ErrorKind::kUsage:
-      return "usage";
-    case ErrorKind::kConfig:
-      return "config";
-    case ErrorKind::kNotFound:
-      return "not-found";
-    case ErrorKind::kUntrusted:
-      return "untrusted";
-    case ErrorKind::kUnavailable:
-      return "unavailable";
-    case ErrorKind::kTimeout:
-      return "timeout";
-    case ErrorKind::kCancelled:
-      return "cancelled";
-    case ErrorKind::kRejected:
-      return "rejected";
-    case ErrorKind::kInvalid:
-      return "invalid";
+    case ErrorKind::kFailed: return "failed";
+    case ErrorKind::kUsage: return "usage";
+    case ErrorKind::kConfig: return "config";
+    case ErrorKind::kNotFound: return "not-found";
+    case ErrorKind::kUntrusted: return "untrusted";
+    case ErrorKind::kUnavailable: return "unavailable";
+    case ErrorKind::kTimeout: return "timeout";
+    case ErrorKind::kCancelled: return "cancelled";
+    case ErrorKind::kRejected: return "rejected";
+    case ErrorKind::kInvalid: return "invalid";
   }
   return "failed";
 }
@@ -203,9 +193,7 @@ void emit(YAML::Emitter& out, const json::Value& value) {
 
 }  // namespace
 
-std::string render_json(const Status& status) {
-  return json::write_pretty(document(status), 2) + "\n";
-}
+std::string render_json(const Status& status) { return json::write_pretty(document(status), 2) + "\n"; }
 
 std::string render_yaml(const Status& status) {
   YAML::Emitter out;

@@ -157,9 +157,7 @@ bool is_newer(const std::string& than, const std::string& version) {
 
 }  // namespace
 
-Status gather(Runtime& runtime) {
-  return Gatherer(runtime).run();
-}
+Status gather(Runtime& runtime) { return Gatherer(runtime).run(); }
 
 const Error* Status::error_of(std::string_view check) const {
   for (const Check& c : checks) {
@@ -170,32 +168,27 @@ const Error* Status::error_of(std::string_view check) const {
 
 State Status::state() const {
   if (authenticated) return State::kRegistered;
+  for (const Check& check : checks) {
+    if (check.error && check.error->kind() == ErrorKind::kConfig) return State::kUnusable;
+  }
   if (!registered) return State::kNotRegistered;
   const Error* error = error_of("ping");
-  if (error && error->kind() == ErrorKind::kConfig) return State::kUnusable;
   if (error && error->kind() == ErrorKind::kRejected) return State::kRejected;
   return State::kUnreachable;
 }
 
 const char* to_string(State state) {
   switch (state) {
-    case State::kRegistered:
-      return "registered";
-    case State::kNotRegistered:
-      return "not-registered";
-    case State::kRejected:
-      return "rejected";
-    case State::kUnreachable:
-      return "unreachable";
-    case State::kUnusable:
-      return "unusable";
+    case State::kRegistered: return "registered";
+    case State::kNotRegistered: return "not-registered";
+    case State::kRejected: return "rejected";
+    case State::kUnreachable: return "unreachable";
+    case State::kUnusable: return "unusable";
   }
   return "unreachable";
 }
 
-bool Status::newer_version_available() const {
-  return latest_version && is_newer(kVersion, *latest_version);
-}
+bool Status::newer_version_available() const { return latest_version && is_newer(kVersion, *latest_version); }
 
 bool Status::api_version_differs() const {
   if (!health || health->api_version.empty()) return false;
@@ -223,8 +216,10 @@ std::vector<std::string> notes(const Status& status) {
     if (!check.error) continue;
     const std::string& hint = check.error->hint();
     if (!hint.empty()) add(check.name, hint);
-    // Of a connection that never came about, the platform knows nothing.
-    const bool sent = check.error->kind() != ErrorKind::kUnavailable || check.error->status() != 0;
+    // Of what was never sent, and of a connection that never came about, the platform knows nothing.
+    const ErrorKind kind = check.error->kind();
+    const bool sent =
+        kind != ErrorKind::kConfig && (kind != ErrorKind::kUnavailable || check.error->status() != 0);
     if (sent && !check.request_id.empty() && hint.find(check.request_id) == std::string::npos) {
       add(check.name, "the platform's log knows this request as " + check.request_id);
     }
@@ -236,12 +231,9 @@ std::vector<std::string> notes(const Status& status) {
 
 int exit_code(const Status& status) {
   switch (status.state()) {
-    case State::kRegistered:
-      return 0;
-    case State::kUnusable:
-      return 78;
-    default:
-      return 1;
+    case State::kRegistered: return 0;
+    case State::kUnusable: return 78;
+    default: return 1;
   }
 }
 

@@ -85,7 +85,7 @@ std::string render_yaml(const Status& status);
 // each, for standard error: the report itself is a contract.
 std::vector<std::string> notes(const Status& status);
 
-// 0 registered and authenticated; 78 when the credentials cannot be used; else 1.
+// 0 registered and authenticated; 78 when the configuration cannot be used; else 1.
 int exit_code(const Status& status);
 
 // Which configuration is in force, as every command says it; without marker.

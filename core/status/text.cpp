@@ -85,7 +85,7 @@ void platform(Report& report, const Status& s) {
 
 const char* what_failed(State state) {
   if (state == State::kRejected) return "could not connect to mondoo platform";  // as documented
-  if (state == State::kUnusable) return "the credentials cannot be used";
+  if (state == State::kUnusable) return "the configuration cannot be used";
   return "could not ask mondoo platform whether it accepts this client";
 }
 
@@ -113,8 +113,7 @@ ConfigLine config_line(const config::Source& source) {
                          source.label};
     case config::Source::Kind::kEnvironment:
       return {false, "loaded configuration from environment using source " + source.label};
-    case config::Source::Kind::kNone:
-      break;
+    case config::Source::Kind::kNone: break;
   }
   if (source.label == "--config") {
     return {true, "could not load configuration file " + printable(source.path.string())};

@@ -24,9 +24,7 @@ constexpr std::chrono::milliseconds kFirstPause{100};
 // A signature is good for a minute; two such pauses must fit into it.
 constexpr std::chrono::seconds kMaxRetryAfter{20};
 
-bool busy(const Response& response) {
-  return response.status == 429 || response.status == 503;
-}
+bool busy(const Response& response) { return response.status == 429 || response.status == 503; }
 
 // Seconds, or a date.
 std::optional<std::chrono::milliseconds> retry_after(std::string_view header) {

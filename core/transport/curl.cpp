@@ -326,17 +326,13 @@ class CurlEngine final : public Engine {
   static Connection connection(const Exchange& x, CURLcode code) {
     const long error = number(x, CURLINFO_OS_ERRNO);
     switch (code) {
-      case CURLE_COULDNT_CONNECT:
-        return error == ECONNREFUSED ? Connection::kRefused : Connection::kBroke;
+      case CURLE_COULDNT_CONNECT: return error == ECONNREFUSED ? Connection::kRefused : Connection::kBroke;
       case CURLE_GOT_NOTHING:
-      case CURLE_SEND_ERROR:
-        return Connection::kBroke;
+      case CURLE_SEND_ERROR: return Connection::kBroke;
       case CURLE_RECV_ERROR:  // also what a proxy's refusal is called
         return number(x, CURLINFO_HTTP_CONNECTCODE) / 100 <= 2 ? Connection::kBroke : Connection::kHeld;
-      case CURLE_SSL_CONNECT_ERROR:
-        return broken(x.error) ? Connection::kBroke : Connection::kHeld;
-      default:
-        return Connection::kHeld;
+      case CURLE_SSL_CONNECT_ERROR: return broken(x.error) ? Connection::kBroke : Connection::kHeld;
+      default: return Connection::kHeld;
     }
   }
 
@@ -366,9 +362,7 @@ class CurlEngine final : public Engine {
     return Error(x.request.method + " " + shown(x.request.url) + ": " + why, kind);
   }
 
-  static std::string server(const Exchange& x) {
-    return host_of(shown(x.request.url));
-  }
+  static std::string server(const Exchange& x) { return host_of(shown(x.request.url)); }
   static std::string proxy_name(const Exchange& x) {
     return "the proxy " + printable(x.proxy->url) + " (" + x.proxy->source + ")";
   }
@@ -377,13 +371,9 @@ class CurlEngine final : public Engine {
     const std::string_view url = x.request.url;
     return url.size() > 5 && (url[4] == 's' || url[4] == 'S');
   }
-  static bool socks(const Exchange& x) {
-    return x.proxy && x.proxy->scheme().starts_with("socks");
-  }
+  static bool socks(const Exchange& x) { return x.proxy && x.proxy->scheme().starts_with("socks"); }
   // Through a SOCKS proxy, or one that opened a way to the server when asked for it.
-  static bool tunnels(const Exchange& x) {
-    return x.proxy && (socks(x) || secure(x));
-  }
+  static bool tunnels(const Exchange& x) { return x.proxy && (socks(x) || secure(x)); }
 
   // Whether what failed lies between us and the proxy.
   static bool at_proxy(const Exchange& x, CURLcode code) {
@@ -442,8 +432,7 @@ class CurlEngine final : public Engine {
     const std::string host = server(x);
     const std::string detail = detail_of(x, code);
     switch (code) {
-      case CURLE_URL_MALFORMAT:
-        return about(x, "not a usable URL", ErrorKind::kInvalid);
+      case CURLE_URL_MALFORMAT: return about(x, "not a usable URL", ErrorKind::kInvalid);
       case CURLE_UNSUPPORTED_PROTOCOL:
         if (detail.find("HTTP/0.9") != std::string::npos) {
           return about(x, host + " did not answer in HTTP", ErrorKind::kInvalid);
@@ -458,14 +447,11 @@ class CurlEngine final : public Engine {
       case CURLE_SSL_CACERT_BADFILE:
       case CURLE_SSL_CRL_BADFILE:
         return about(x, "the trusted certificates cannot be read: " + detail, ErrorKind::kConfig);
-      case CURLE_SSL_CONNECT_ERROR:
-        return tls_error(x, host, detail);
+      case CURLE_SSL_CONNECT_ERROR: return tls_error(x, host, detail);
       case CURLE_GOT_NOTHING:
         return about(x, host + " closed the connection without an answer", ErrorKind::kUnavailable);
-      case CURLE_PARTIAL_FILE:
-        return about(x, "the answer of " + host + " was cut off", ErrorKind::kInvalid);
-      case CURLE_WEIRD_SERVER_REPLY:
-        return about(x, host + " did not answer in HTTP", ErrorKind::kInvalid);
+      case CURLE_PARTIAL_FILE: return about(x, "the answer of " + host + " was cut off", ErrorKind::kInvalid);
+      case CURLE_WEIRD_SERVER_REPLY: return about(x, host + " did not answer in HTTP", ErrorKind::kInvalid);
       case CURLE_WRITE_ERROR:
         if (x.too_large) {
           return about(x, "the answer has more than " + std::to_string(x.request.max_answer) + " bytes",
@@ -473,10 +459,8 @@ class CurlEngine final : public Engine {
         }
         if (x.too_many_headers) return about(x, "the answer has too many headers", ErrorKind::kInvalid);
         return about(x, detail, ErrorKind::kFailed);
-      case CURLE_OPERATION_TIMEDOUT:
-        return timeout_error(x);
-      default:
-        return about(x, detail, ErrorKind::kUnavailable);
+      case CURLE_OPERATION_TIMEDOUT: return timeout_error(x);
+      default: return about(x, detail, ErrorKind::kUnavailable);
     }
   }
 
@@ -490,12 +474,10 @@ class CurlEngine final : public Engine {
         return about(x, "the name of " + proxy + " could not be resolved", ErrorKind::kUnavailable);
       case CURLE_COULDNT_CONNECT:
         return about(x, could_not_connect(x, proxy, detail), ErrorKind::kUnavailable);
-      case CURLE_PROXY:
-        return socks_error(x, detail);
+      case CURLE_PROXY: return socks_error(x, detail);
       case CURLE_PEER_FAILED_VERIFICATION:
         return certificate_error(x, proxy, number(x, CURLINFO_PROXY_SSL_VERIFYRESULT), detail);
-      case CURLE_SSL_CONNECT_ERROR:
-        return tls_error(x, proxy, detail);
+      case CURLE_SSL_CONNECT_ERROR: return tls_error(x, proxy, detail);
       case CURLE_GOT_NOTHING:
       case CURLE_RECV_ERROR:
       case CURLE_SEND_ERROR:
@@ -508,10 +490,8 @@ class CurlEngine final : public Engine {
       case CURLE_SSL_CACERT_BADFILE:
       case CURLE_SSL_CRL_BADFILE:
       case CURLE_OPERATION_TIMEDOUT:
-      case CURLE_URL_MALFORMAT:
-        return describe(x, code);
-      default:
-        return about(x, proxy + " cannot be used: " + detail, ErrorKind::kUnavailable);
+      case CURLE_URL_MALFORMAT: return describe(x, code);
+      default: return about(x, proxy + " cannot be used: " + detail, ErrorKind::kUnavailable);
     }
   }
 
@@ -555,8 +535,7 @@ class CurlEngine final : public Engine {
       case CURLPX_REPLY_HOST_UNREACHABLE:
       case CURLPX_REPLY_NETWORK_UNREACHABLE:
       case CURLPX_REPLY_TTL_EXPIRED:
-      case CURLPX_REPLY_GENERAL_SERVER_FAILURE:
-        return said(proxy + " could not reach " + server(x));
+      case CURLPX_REPLY_GENERAL_SERVER_FAILURE: return said(proxy + " could not reach " + server(x));
       case CURLPX_REPLY_NOT_ALLOWED:
         return said(proxy + " does not let through to " + server(x))
             .hint("ask whoever runs it, or except the host with NO_PROXY");
@@ -564,10 +543,8 @@ class CurlEngine final : public Engine {
       case CURLPX_RECV_AUTH:
       case CURLPX_RECV_REQACK:
       case CURLPX_RECV_ADDRESS:
-      case CURLPX_CLOSED:
-        return said(proxy + " closed the connection without an answer");
-      default:
-        return said(proxy + " did not answer as a SOCKS 5 proxy does: " + detail);
+      case CURLPX_CLOSED: return said(proxy + " closed the connection without an answer");
+      default: return said(proxy + " did not answer as a SOCKS 5 proxy does: " + detail);
     }
   }
 
@@ -581,10 +558,8 @@ class CurlEngine final : public Engine {
         "if it is right, name the authority that signed it: --ca-file FILE or the key ca_file";
     constexpr char kTheirs[] = "is the clock of this machine right? If so, it is the server's to mend";
     switch (verdict) {
-      case X509_V_ERR_CERT_HAS_EXPIRED:
-        return said("has expired", kTheirs);
-      case X509_V_ERR_CERT_NOT_YET_VALID:
-        return said("is not valid yet", kTheirs);
+      case X509_V_ERR_CERT_HAS_EXPIRED: return said("has expired", kTheirs);
+      case X509_V_ERR_CERT_NOT_YET_VALID: return said("is not valid yet", kTheirs);
       case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
         return said("is not trusted: it is self-signed",
                     "if it is right, trust it as its own authority: --ca-file FILE or the key ca_file");

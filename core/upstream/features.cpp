@@ -64,9 +64,7 @@ std::string features_header(const std::vector<std::string>& names, std::vector<s
   return base64_encode(bytes);
 }
 
-std::string default_features() {
-  return features_header({}, nullptr);
-}
+std::string default_features() { return features_header({}, nullptr); }
 
 std::vector<std::string> active_features(const std::vector<std::string>& names) {
   const Set set = chosen(names, nullptr);

@@ -42,8 +42,7 @@ constexpr const char* kRequest =
     case 504:
       throw Error(CNSPEC_UNAVAILABLE, who + " cannot answer now (" + providers::described(response) + ")")
           .retryable();
-    default:
-      break;
+    default: break;
   }
   throw Error(
       who + " did not answer as eAPI does (" + providers::described(response) +

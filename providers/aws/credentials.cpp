@@ -419,8 +419,6 @@ class Chain {
 
 }  // namespace
 
-Session open_session(sdk::Call& call, const Settings& settings) {
-  return Chain(call, settings).run();
-}
+Session open_session(sdk::Call& call, const Settings& settings) { return Chain(call, settings).run(); }
 
 }  // namespace cnspec::aws

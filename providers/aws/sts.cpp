@@ -34,9 +34,7 @@ pugi::xml_node root_of(pugi::xml_document& document, const std::string& body, co
   return document.child(name);
 }
 
-std::string child_text(const pugi::xml_node& node, const char* name) {
-  return node.child(name).text().get();
-}
+std::string child_text(const pugi::xml_node& node, const char* name) { return node.child(name).text().get(); }
 
 Error no_sense(const std::string& url, const sdk::HttpResponse& response) {
   return {CNSPEC_FAILED, url + " did not answer as AWS STS does (" + providers::described(response) +

@@ -87,14 +87,10 @@ std::string advice_on(std::string_view message, const ServicePrincipal& principa
       (code.empty() ? url + " has an error of its own (" + providers::described(response) + ")"
                     : "Azure answered " + code + (message.empty() ? "" : ": " + message));
   switch (response.status) {
-    case 401:
-      throw Error(CNSPEC_UNAUTHENTICATED, sentence);
-    case 403:
-      throw Error(CNSPEC_PERMISSION_DENIED, sentence);
-    case 429:
-      throw Error(CNSPEC_UNAVAILABLE, sentence).retryable();
-    default:
-      break;
+    case 401: throw Error(CNSPEC_UNAUTHENTICATED, sentence);
+    case 403: throw Error(CNSPEC_PERMISSION_DENIED, sentence);
+    case 429: throw Error(CNSPEC_UNAVAILABLE, sentence).retryable();
+    default: break;
   }
   if (response.status >= 500) throw Error(CNSPEC_UNAVAILABLE, sentence).retryable();
   throw Error(sentence);

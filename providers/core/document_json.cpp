@@ -13,9 +13,7 @@ namespace {
 using sdk::Error;
 using sdk::Value;
 
-bool blank(std::string_view text) {
-  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
-}
+bool blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 
 std::string place(std::string_view text, std::size_t offset) {
   const std::string_view before = text.substr(0, offset);

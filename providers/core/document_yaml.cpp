@@ -78,17 +78,14 @@ class Converter {
     if (++count_ > kMaxValues) fail(node.Mark(), "it holds more than 1000000 values");
     if (depth > kMaxDepth) fail(node.Mark(), "it is nested deeper than 31 levels");
     switch (node.Type()) {
-      case YAML::NodeType::Scalar:
-        return scalar(node);
+      case YAML::NodeType::Scalar: return scalar(node);
       case YAML::NodeType::Sequence: {
         Value::Array out;
         for (const YAML::Node& item : node) out.push_back(convert(item, depth + 1));
         return out;
       }
-      case YAML::NodeType::Map:
-        return mapping(node, depth);
-      default:
-        return {};
+      case YAML::NodeType::Map: return mapping(node, depth);
+      default: return {};
     }
   }
 

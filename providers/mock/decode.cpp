@@ -15,70 +15,42 @@ constexpr int kMaxDepth = 31;  // the host takes no value deeper than 32 levels
 constexpr unsigned char kAny = 0x01, kReference = 0x03, kDict = 0x0a, kScore = 0x0b, kBlock = 0x0c,
                         kEmpty = 0x0d, kFunction = 0x1c, kSlice = 0x1d;
 
-std::string_view text(const rapidjson::Value& value) {
-  return {value.GetString(), value.GetStringLength()};
-}
+std::string_view text(const rapidjson::Value& value) { return {value.GetString(), value.GetStringLength()}; }
 
 std::string name_of_type(unsigned char type) {
   switch (type) {
-    case CNSPEC_UNSET:
-      return "unset";
-    case kReference:
-      return "ref";
-    case CNSPEC_BOOL:
-      return "bool";
-    case CNSPEC_INT:
-      return "int";
-    case CNSPEC_FLOAT:
-      return "float";
-    case CNSPEC_STRING:
-      return "string";
-    case CNSPEC_REGEX:
-      return "regex";
-    case CNSPEC_TIME:
-      return "time";
-    case kScore:
-      return "score";
-    case kBlock:
-      return "block";
-    case kEmpty:
-      return "empty";
-    case CNSPEC_VERSION:
-      return "version";
-    case CNSPEC_IP:
-      return "ip";
-    case CNSPEC_ARRAY:
-      return "list";
-    case CNSPEC_MAP:
-      return "map";
-    case CNSPEC_REF:
-      return "resource";
-    case kFunction:
-      return "function";
-    case kSlice:
-      return "string slice";
-    case CNSPEC_RANGE:
-      return "range";
-    default:
-      return "type number " + std::to_string(type);
+    case CNSPEC_UNSET: return "unset";
+    case kReference: return "ref";
+    case CNSPEC_BOOL: return "bool";
+    case CNSPEC_INT: return "int";
+    case CNSPEC_FLOAT: return "float";
+    case CNSPEC_STRING: return "string";
+    case CNSPEC_REGEX: return "regex";
+    case CNSPEC_TIME: return "time";
+    case kScore: return "score";
+    case kBlock: return "block";
+    case kEmpty: return "empty";
+    case CNSPEC_VERSION: return "version";
+    case CNSPEC_IP: return "ip";
+    case CNSPEC_ARRAY: return "list";
+    case CNSPEC_MAP: return "map";
+    case CNSPEC_REF: return "resource";
+    case kFunction: return "function";
+    case kSlice: return "string slice";
+    case CNSPEC_RANGE: return "range";
+    default: return "type number " + std::to_string(type);
   }
 }
 
 const char* name_of_json(const rapidjson::Value& value) {
   switch (value.GetType()) {
-    case rapidjson::kNullType:
-      return "null";
+    case rapidjson::kNullType: return "null";
     case rapidjson::kFalseType:
-    case rapidjson::kTrueType:
-      return "a bool";
-    case rapidjson::kObjectType:
-      return "an object";
-    case rapidjson::kArrayType:
-      return "a list";
-    case rapidjson::kStringType:
-      return "a string";
-    case rapidjson::kNumberType:
-      return "a number";
+    case rapidjson::kTrueType: return "a bool";
+    case rapidjson::kObjectType: return "an object";
+    case rapidjson::kArrayType: return "a list";
+    case rapidjson::kStringType: return "a string";
+    case rapidjson::kNumberType: return "a number";
   }
   return "unknown";
 }
@@ -137,34 +109,16 @@ Value decode(std::string_view type, const rapidjson::Value& value, int depth) {
   };
   switch (tag) {
     case kAny:
-    case kDict:
-      return decode_json(value, depth);
-    case CNSPEC_NULL:
-      return {};
-    case CNSPEC_BOOL:
-      expect(value.IsBool());
-      return value.GetBool();
-    case CNSPEC_INT:
-      expect(value.IsNumber());
-      return whole(value);
-    case CNSPEC_FLOAT:
-      expect(value.IsNumber());
-      return value.GetDouble();
-    case CNSPEC_STRING:
-      expect(value.IsString());
-      return text(value);
-    case CNSPEC_REGEX:
-      expect(value.IsString());
-      return sdk::Regex{std::string(text(value))};
-    case CNSPEC_VERSION:
-      expect(value.IsString());
-      return sdk::Version{std::string(text(value))};
-    case CNSPEC_IP:
-      expect(value.IsString());
-      return sdk::Ip{std::string(text(value))};
-    case CNSPEC_TIME:
-      expect(value.IsNumber());
-      return time_of(value);
+    case kDict: return decode_json(value, depth);
+    case CNSPEC_NULL: return {};
+    case CNSPEC_BOOL: expect(value.IsBool()); return value.GetBool();
+    case CNSPEC_INT: expect(value.IsNumber()); return whole(value);
+    case CNSPEC_FLOAT: expect(value.IsNumber()); return value.GetDouble();
+    case CNSPEC_STRING: expect(value.IsString()); return text(value);
+    case CNSPEC_REGEX: expect(value.IsString()); return sdk::Regex{std::string(text(value))};
+    case CNSPEC_VERSION: expect(value.IsString()); return sdk::Version{std::string(text(value))};
+    case CNSPEC_IP: expect(value.IsString()); return sdk::Ip{std::string(text(value))};
+    case CNSPEC_TIME: expect(value.IsNumber()); return time_of(value);
     case CNSPEC_ARRAY: {
       expect(value.IsArray());
       Value::Array out;

@@ -24,9 +24,7 @@ std::string listed(const std::vector<std::string>& names) {
   return names.empty() ? "nothing" : out;
 }
 
-Value text_or_null(std::string_view text) {
-  return text.empty() ? Value() : Value(text);
-}
+Value text_or_null(std::string_view text) { return text.empty() ? Value() : Value(text); }
 
 class Replay : public sdk::Connection {
  public:

@@ -16,9 +16,7 @@ using sdk::Error;
 
 constexpr std::size_t kMaxFile = 512 << 20;
 
-std::string_view view(const Value& value) {
-  return {value.GetString(), value.GetStringLength()};
-}
+std::string_view view(const Value& value) { return {value.GetString(), value.GetStringLength()}; }
 
 // Null when it is absent or null.
 const Value* member(const Value& object, std::string_view name) {

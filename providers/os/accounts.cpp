@@ -20,12 +20,8 @@ void each_line(const Root& root, const char* path, std::size_t fields, Take&& ta
 
 }  // namespace
 
-std::string User::id() const {
-  return "user/" + std::to_string(uid) + "/" + id_text(name);
-}
-std::string Group::id() const {
-  return "group/" + std::to_string(gid) + "/" + id_text(name);
-}
+std::string User::id() const { return "user/" + std::to_string(uid) + "/" + id_text(name); }
+std::string Group::id() const { return "group/" + std::to_string(gid) + "/" + id_text(name); }
 
 std::vector<User> read_users(const Root& root) {
   std::vector<User> users;

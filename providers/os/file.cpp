@@ -16,9 +16,7 @@ struct Triple {
 };
 constexpr Triple kTriples[] = {{6, S_ISUID, 's'}, {3, S_ISGID, 's'}, {0, S_ISVTX, 't'}};
 
-char upper(char c) {
-  return static_cast<char>(c - 'a' + 'A');
-}
+char upper(char c) { return static_cast<char>(c - 'a' + 'A'); }
 
 }  // namespace
 

@@ -26,9 +26,7 @@ using sdk::Value;
 
 constexpr std::size_t kMaxContent = 64 << 20;
 
-Value text_or_null(const std::string& text) {
-  return text.empty() ? Value() : Value(text);
-}
+Value text_or_null(const std::string& text) { return text.empty() ? Value() : Value(text); }
 
 std::optional<int64_t> int_arg(const FetchRequest& request, std::string_view name) {
   for (const auto& [key, value] : request.args) {

@@ -133,20 +133,11 @@ bool read_apk(const Root& root, const TakePackage& take) {
         package.name = value;
         package.format = "apk";
         break;
-      case 'V':
-        package.version = value;
-        break;
-      case 'A':
-        package.arch = value;
-        break;
-      case 'o':
-        package.origin = value;
-        break;
-      case 'T':
-        package.description = value;
-        break;
-      default:
-        break;
+      case 'V': package.version = value; break;
+      case 'A': package.arch = value; break;
+      case 'o': package.origin = value; break;
+      case 'T': package.description = value; break;
+      default: break;
     }
   }
   finish();

@@ -285,9 +285,7 @@ bool Platform::in_family(std::string_view wanted) const {
   return std::find(family.begin(), family.end(), wanted) != family.end();
 }
 
-std::optional<Platform> detect_platform(const Root& root) {
-  return Detector(root).run();
-}
+std::optional<Platform> detect_platform(const Root& root) { return Detector(root).run(); }
 
 std::string architecture_of_programs(const Root& root) {
   constexpr std::pair<int, std::string_view> kMachines[] = {

@@ -54,9 +54,7 @@ std::string Root::resolve(std::string_view path) const {
   return folder_ + done;
 }
 
-bool Root::exists(std::string_view path) const {
-  return ::access(resolve(path).c_str(), F_OK) == 0;
-}
+bool Root::exists(std::string_view path) const { return ::access(resolve(path).c_str(), F_OK) == 0; }
 
 std::optional<std::string> Root::peek(std::string_view path, std::size_t limit) const {
   std::string out;

@@ -35,9 +35,7 @@ uint32_t big(std::string_view bytes, std::size_t at) {
   };
   return byte(0) << 24 | byte(1) << 16 | byte(2) << 8 | byte(3);
 }
-uint32_t little(std::string_view bytes, std::size_t at) {
-  return __builtin_bswap32(big(bytes, at));
-}
+uint32_t little(std::string_view bytes, std::size_t at) { return __builtin_bswap32(big(bytes, at)); }
 
 // ---- A header: two counts, an index of (tag, type, offset, count), the data ----
 

@@ -49,9 +49,7 @@ std::string one_line(std::string_view text) {
   return trimmed(text).size() > kMaxShown ? out + "..." : out;
 }
 
-std::string quoted(std::string_view text) {
-  return '"' + one_line(text) + '"';
-}
+std::string quoted(std::string_view text) { return '"' + one_line(text) + '"'; }
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r\n";
@@ -103,9 +101,7 @@ Secret& Secret::operator=(const Secret& other) {
   return *this;
 }
 
-Secret::~Secret() {
-  OPENSSL_cleanse(text_.data(), text_.size());
-}
+Secret::~Secret() { OPENSSL_cleanse(text_.data(), text_.size()); }
 
 std::string without(std::string text, const std::vector<Secret>& secrets) {
   for (const Secret& secret : secrets) {

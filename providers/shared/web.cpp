@@ -30,9 +30,7 @@ struct DepthCheck : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, DepthCheck> 
   }
 };
 
-bool alnum(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
+bool alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
 bool only(std::string_view text, std::string_view extra) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
@@ -81,9 +79,7 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
-std::string BaseUrl::authority() const {
-  return port == 0 ? host : host + ':' + std::to_string(port);
-}
+std::string BaseUrl::authority() const { return port == 0 ? host : host + ':' + std::to_string(port); }
 
 bool BaseUrl::is_loopback() const {
   return host == "localhost" || host == "[::1]" ||

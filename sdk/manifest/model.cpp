@@ -12,15 +12,9 @@
 namespace cnspec::manifest {
 namespace {
 
-bool lower(char c) {
-  return c >= 'a' && c <= 'z';
-}
-bool upper(char c) {
-  return c >= 'A' && c <= 'Z';
-}
-bool digit(char c) {
-  return c >= '0' && c <= '9';
-}
+bool lower(char c) { return c >= 'a' && c <= 'z'; }
+bool upper(char c) { return c >= 'A' && c <= 'Z'; }
+bool digit(char c) { return c >= '0' && c <= '9'; }
 
 // A word of letters, digits and the `extra` characters that begins with a lower-case letter.
 bool is_name(std::string_view s, std::string_view extra) {
@@ -100,9 +94,7 @@ bool is_type(std::string_view type, const Manifest& manifest) {
   return false;
 }
 
-std::string quoted(std::string_view s) {
-  return '"' + std::string(s) + '"';
-}
+std::string quoted(std::string_view s) { return '"' + std::string(s) + '"'; }
 
 struct Quoted {
   explicit Quoted(std::string_view s) : text(s) {}
@@ -277,9 +269,7 @@ const Connector* Manifest::connector(std::string_view wanted) const {
   return it == connectors.end() ? nullptr : &*it;
 }
 
-std::optional<Problem> check(const Manifest& manifest) {
-  return Checker(manifest).run();
-}
+std::optional<Problem> check(const Manifest& manifest) { return Checker(manifest).run(); }
 
 std::string to_json(const Manifest& m) {
   rapidjson::StringBuffer buffer;

@@ -11,9 +11,7 @@ static void* g_context;
 static cnspec_call g_old_call; /* of a call that is over */
 static cnspec_sink g_old_sink;
 
-static int is(const char* mode, const char* name) {
-  return strcmp(mode, name) == 0;
-}
+static int is(const char* mode, const char* name) { return strcmp(mode, name) == 0; }
 
 static cnspec_str text(const char* s) {
   cnspec_str out = {s, 0};
@@ -38,9 +36,7 @@ static uint32_t field(cnspec_sink sink, const char* name) {
 static int32_t put(cnspec_sink sink, const char* name, const cnspec_value* value) {
   return g_host->put(g_context, sink, field(sink, name), value);
 }
-static int32_t end(cnspec_sink sink) {
-  return g_host->row_end(g_context, sink);
-}
+static int32_t end(cnspec_sink sink) { return g_host->row_end(g_context, sink); }
 
 static int32_t behave_open(const cnspec_host_v1* host, void* context, cnspec_call call, void** instance) {
   (void)call;
@@ -324,13 +320,9 @@ static int32_t behave_fetch(void* connection, cnspec_call call, const cnspec_fet
   return CNSPEC_OK;
 }
 
-static void behave_disconnect(void* connection) {
-  free(connection);
-}
+static void behave_disconnect(void* connection) { free(connection); }
 
-static void behave_close(void* instance) {
-  (void)instance;
-}
+static void behave_close(void* instance) { (void)instance; }
 
 const cnspec_provider_v1* cnspec_provider_entry_v1(uint32_t host_abi_minor) {
   static const cnspec_provider_v1 table = {sizeof(cnspec_provider_v1),

@@ -56,9 +56,7 @@ struct Refused {
   const char* said;  // PATH stands for the file's path
 };
 
-void PrintTo(const Refused& refused, std::ostream* out) {
-  *out << refused.name;
-}
+void PrintTo(const Refused& refused, std::ostream* out) { *out << refused.name; }
 
 class BadLibrary : public testing::TestWithParam<Refused> {};
 
@@ -207,18 +205,14 @@ class Connected {
   std::unique_ptr<Connection> connection_;
 };
 
-std::string said(const Result<std::vector<Row>>& rows) {
-  return rows ? "fetched" : rows.error().message();
-}
+std::string said(const Result<std::vector<Row>>& rows) { return rows ? "fetched" : rows.error().message(); }
 
 struct Misdeed {
   const char* mode;
   const char* said;  // after the provider and the call
 };
 
-void PrintTo(const Misdeed& misdeed, std::ostream* out) {
-  *out << misdeed.mode;
-}
+void PrintTo(const Misdeed& misdeed, std::ostream* out) { *out << misdeed.mode; }
 
 class BadFetch : public testing::TestWithParam<Misdeed> {};
 

@@ -43,9 +43,7 @@ static int32_t bad_fetch(void* connection, cnspec_call call, const cnspec_fetch_
   return CNSPEC_OK;
 }
 
-static void bad_free(void* which) {
-  (void)which;
-}
+static void bad_free(void* which) { (void)which; }
 
 #if defined(CASE_UNDEFINED_SYMBOL)
 extern int cnspec_test_symbol_that_nobody_defines(void);

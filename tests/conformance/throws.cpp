@@ -52,9 +52,7 @@ class Thrower : public Connection {
 class Throws : public Provider {
  public:
 #ifdef CASE_CONSTRUCTOR
-  Throws() {
-    throw std::runtime_error("no socket in the wall");
-  }
+  Throws() { throw std::runtime_error("no socket in the wall"); }
 #endif
 
  private:

@@ -123,19 +123,11 @@ TEST(CoreUuid, ThatIsNoneIsRefused) {
 std::string parsed(const std::string& type, const std::string& name, const std::string& content) {
   return field(fetch(*runtime(), {.type = type, .fields = {name}, .args = {{"content", content}}}), name);
 }
-std::string json(const std::string& content) {
-  return parsed("parse.json", "params", content);
-}
-std::string yaml(const std::string& content) {
-  return parsed("parse.yaml", "params", content);
-}
-std::string documents(const std::string& content) {
-  return parsed("parse.yaml", "documents", content);
-}
+std::string json(const std::string& content) { return parsed("parse.json", "params", content); }
+std::string yaml(const std::string& content) { return parsed("parse.yaml", "params", content); }
+std::string documents(const std::string& content) { return parsed("parse.yaml", "documents", content); }
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST(CoreJson, BecomesValues) {
   EXPECT_EQ(json(R"({"a":[1,2.5,-3e2,"x",true,null,{}],"b":{"c":""}})"),

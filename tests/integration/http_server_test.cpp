@@ -14,9 +14,7 @@ namespace {
 using Fault = HttpResponse::Fault;
 using std::chrono::steady_clock;
 
-transport::Request get(const std::string& url) {
-  return {.url = url};
-}
+transport::Request get(const std::string& url) { return {.url = url}; }
 
 HttpServer::Handler always(HttpResponse response) {
   return [response](const HttpRequest&) { return response; };

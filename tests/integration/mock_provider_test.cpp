@@ -12,18 +12,14 @@ LocalProvider& mock() {
   return loaded;
 }
 
-std::string recording(const char* name) {
-  return std::string(CNSPEC_SOURCE_DIR "/tests/data/mock/") + name;
-}
+std::string recording(const char* name) { return std::string(CNSPEC_SOURCE_DIR "/tests/data/mock/") + name; }
 
 std::unique_ptr<provider::Connection> replay(const std::string& path,
                                              const std::map<std::string, Value>& flags = {}) {
   return mock().connect({.connector = "mock", .args = {path}, .flags = flags});
 }
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 // One field of one resource, with a type and value in JSON of the test's choosing.
 std::string replayed(const std::string& field_json) {

@@ -20,9 +20,7 @@ LocalProvider& os() {
   return loaded;
 }
 
-std::unique_ptr<provider::Connection> local() {
-  return os().connect({.connector = "local"});
-}
+std::unique_ptr<provider::Connection> local() { return os().connect({.connector = "local"}); }
 std::unique_ptr<provider::Connection> image(const std::filesystem::path& folder) {
   return os().connect({.connector = "filesystem", .args = {folder.string()}});
 }
@@ -41,9 +39,7 @@ struct Distribution {
   const char* build = "";
 };
 
-std::ostream& operator<<(std::ostream& out, const Distribution& d) {
-  return out << d.label;
-}
+std::ostream& operator<<(std::ostream& out, const Distribution& d) { return out << d.label; }
 
 constexpr char kNone[] = R"(["linux","unix","os"])";
 constexpr char kArch[] = R"(["arch","linux","unix","os"])";
@@ -539,9 +535,7 @@ struct HabitatCase {
   const char* kind;
   const char* runtime;
 };
-std::ostream& operator<<(std::ostream& out, const HabitatCase& c) {
-  return out << c.label;
-}
+std::ostream& operator<<(std::ostream& out, const HabitatCase& c) { return out << c.label; }
 
 class Habitats : public testing::TestWithParam<HabitatCase> {};
 

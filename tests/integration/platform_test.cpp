@@ -128,9 +128,7 @@ class Client {
   std::unique_ptr<CURL, Free> curl_{curl_easy_init()};
 };
 
-Headers bearer(const std::string& token) {
-  return {"Authorization: Bearer " + token};
-}
+Headers bearer(const std::string& token) { return {"Authorization: Bearer " + token}; }
 
 template <class Message>
 Message parsed(const Reply& reply) {
@@ -272,9 +270,7 @@ Key key_from(const std::string& pem) {
   return key;
 }
 
-Key new_key(const char* curve) {
-  return {EVP_EC_gen(curve), FreeKey()};
-}
+Key new_key(const char* curve) { return {EVP_EC_gen(curve), FreeKey()}; }
 
 std::string base64url(const std::string& bytes) {
   std::string text(bytes.size() * 4 / 3 + 4, '\0');
@@ -328,9 +324,7 @@ std::string ecdsa(const Key& key, const std::string& text, const EVP_MD* hash, i
   return raw;
 }
 
-std::string quoted(const std::string& text) {
-  return "\"" + text + "\"";
-}
+std::string quoted(const std::string& text) { return "\"" + text + "\""; }
 
 // Name and JSON value; an empty value leaves the member out.
 using Members = std::vector<std::pair<std::string, std::string>>;
@@ -357,9 +351,7 @@ std::string signed_es384(const Key& key, const std::string& header, const std::s
   return text + "." + base64url(ecdsa(key, text, EVP_sha384(), 48));
 }
 
-std::string at(long seconds_from_now) {
-  return std::to_string(std::time(nullptr) + seconds_from_now);
-}
+std::string at(long seconds_from_now) { return std::to_string(std::time(nullptr) + seconds_from_now); }
 
 // A registered client.
 struct Account {

@@ -272,10 +272,10 @@ TEST_F(StatusTest, KeyThatCannotBeUsedStillGivesTheReport) {
   std::ofstream(user.config_file()) << config;
   const RunResult text = user.run({"status"});
   EXPECT_EQ(text.exit_code, 78);
-  EXPECT_NE(
-      text.out.find("x the credentials cannot be used error=\"the private key of the service account cannot "
-                    "be read"),
-      std::string::npos)
+  EXPECT_NE(text.out.find(
+                "x the configuration cannot be used error=\"the private key of the service account cannot "
+                "be read"),
+            std::string::npos)
       << text.out;
   const auto json = parse(user.run({"status", "-o", "json"}).out);
   EXPECT_STREQ(json["client"]["pingPongError"]["kind"].GetString(), "config");

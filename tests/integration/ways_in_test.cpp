@@ -51,9 +51,7 @@ std::string number(std::uint32_t n) {
   return {static_cast<char>(n >> 24), static_cast<char>(n >> 16), static_cast<char>(n >> 8),
           static_cast<char>(n)};
 }
-std::string text(const std::string& s) {
-  return number(static_cast<std::uint32_t>(s.size())) + s;
-}
+std::string text(const std::string& s) { return number(static_cast<std::uint32_t>(s.size())) + s; }
 
 class WaysIn : public testing::Test {
  protected:
@@ -176,9 +174,7 @@ TEST_F(Downloaded, JsonRegistersAClientAndStaysJson) {
   parse(read_file(path));
 }
 
-TEST_F(Downloaded, YamlRegistersAClient) {
-  expect_login_with(user.home().write("service.yml", as_yaml()));
-}
+TEST_F(Downloaded, YamlRegistersAClient) { expect_login_with(user.home().write("service.yml", as_yaml())); }
 
 TEST_F(Downloaded, ByEnvironmentAloneIsIn) {
   const std::string text = as_json();
@@ -629,12 +625,8 @@ TEST_F(SshTest, GarbageOfAnAgentIsNamedAndHurtsNobody) {
 // ---- workload identity ----
 
 using Key = std::shared_ptr<EVP_PKEY>;
-Key rsa() {
-  return {EVP_RSA_gen(2048), EVP_PKEY_free};
-}
-Key ec(const char* curve) {
-  return {EVP_EC_gen(curve), EVP_PKEY_free};
-}
+Key rsa() { return {EVP_RSA_gen(2048), EVP_PKEY_free}; }
+Key ec(const char* curve) { return {EVP_EC_gen(curve), EVP_PKEY_free}; }
 
 std::string parameter(const Key& key, const char* name) {
   BIGNUM* number = nullptr;

@@ -10,11 +10,12 @@ User::User() {
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
     const std::string name(text.substr(0, text.find('=')));
-    const bool meant_for_us = name.starts_with("MONDOO_") || name.ends_with("_proxy") || name.ends_with("_PROXY");
+    const bool meant_for_us =
+        name.starts_with("MONDOO_") || name.ends_with("_proxy") || name.ends_with("_PROXY");
     if (meant_for_us) env[name] = std::nullopt;
   }
-  for (const char* name : {"PROVIDERS_PATH", "DEBUG", "TRACE", "NO_COLOR", "CLICOLOR_FORCE", "SSL_CERT_FILE",
-                           "SSL_CERT_DIR"}) {
+  for (const char* name :
+       {"PROVIDERS_PATH", "DEBUG", "TRACE", "NO_COLOR", "CLICOLOR_FORCE", "SSL_CERT_FILE", "SSL_CERT_DIR"}) {
     env[name] = std::nullopt;
   }
   env["HOME"] = home_.path().string();

@@ -48,16 +48,13 @@ long milliseconds_until(transport::Deadline deadline) {
 
 ErrorKind kind_of(CURLcode code) {
   switch (code) {
-    case CURLE_OPERATION_TIMEDOUT:
-      return ErrorKind::kTimeout;
+    case CURLE_OPERATION_TIMEDOUT: return ErrorKind::kTimeout;
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
     case CURLE_WRITE_ERROR:
     case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_WEIRD_SERVER_REPLY:
-      return ErrorKind::kInvalid;
-    default:
-      return ErrorKind::kUnavailable;
+    case CURLE_WEIRD_SERVER_REPLY: return ErrorKind::kInvalid;
+    default: return ErrorKind::kUnavailable;
   }
 }
 

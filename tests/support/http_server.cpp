@@ -130,9 +130,7 @@ CertificateAuthority::CertificateAuthority() : state_(std::make_unique<State>())
 
 CertificateAuthority::~CertificateAuthority() = default;
 
-std::string CertificateAuthority::pem() const {
-  return pem_of(state_->certificate.get());
-}
+std::string CertificateAuthority::pem() const { return pem_of(state_->certificate.get()); }
 
 Certificate CertificateAuthority::issue(const std::vector<std::string>& names,
                                         std::chrono::seconds ends) const {
@@ -161,9 +159,7 @@ std::string HttpRequest::header(std::string_view lower_case_name) const {
   return {};
 }
 
-std::string HttpRequest::path() const {
-  return target.substr(0, target.find('?'));
-}
+std::string HttpRequest::path() const { return target.substr(0, target.find('?')); }
 
 // ---- The server: one thread, one coroutine a connection ----
 
@@ -305,15 +301,12 @@ struct HttpServer::State {
         co_await asio::async_write(stream, asio::buffer(text), use_awaitable);
         co_return keep;
       }
-      case Fault::kClose:
-        co_return false;
+      case Fault::kClose: co_return false;
       case Fault::kReset:
         socket.set_option(asio::socket_base::linger(true, 0));
         socket.close();
         co_return false;
-      case Fault::kSilence:
-        co_await drain(socket);
-        co_return false;
+      case Fault::kSilence: co_await drain(socket); co_return false;
       case Fault::kRaw:
         co_await asio::async_write(stream, asio::buffer(response.body), use_awaitable);
         co_return false;
@@ -357,13 +350,9 @@ HttpServer::HttpServer(Handler handler, const Certificate& certificate)
   state_->run();
 }
 
-HttpServer::~HttpServer() {
-  state_->stop();
-}
+HttpServer::~HttpServer() { state_->stop(); }
 
-unsigned short HttpServer::port() const {
-  return state_->port;
-}
+unsigned short HttpServer::port() const { return state_->port; }
 
 std::string HttpServer::url() const {
   return (state_->tls ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(port());
@@ -374,9 +363,7 @@ std::vector<HttpRequest> HttpServer::requests() const {
   return state_->requests;
 }
 
-std::size_t HttpServer::connections() const {
-  return state_->connections;
-}
+std::size_t HttpServer::connections() const { return state_->connections; }
 
 void HttpServer::wait_for_requests(std::size_t count) const {
   std::unique_lock lock(state_->mutex);

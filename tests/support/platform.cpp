@@ -10,7 +10,8 @@ std::string value_of(std::optional<std::string> line, std::string_view label, Pr
   const std::string start = std::string(label) + ": ";
   if (!line || line->rfind(start, 0) != 0) {
     const RunResult result = process.kill();
-    throw std::runtime_error("cnspec-platform serve printed no \"" + start + "\": " + result.out + result.err);
+    throw std::runtime_error("cnspec-platform serve printed no \"" + start + "\": " + result.out +
+                             result.err);
   }
   return line->substr(start.size());
 }

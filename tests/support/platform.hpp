@@ -22,13 +22,14 @@ class Platform {
   const std::filesystem::path& data() const { return data_.path(); }
   Process& process() { return *process_; }
 
-  // A registration token for the space, from `cnspec-platform token create`; `args` such as {"--expires=-1h"}.
+  // A registration token for the space, from `cnspec-platform token create`; `args` such as
+  // {"--expires=-1h"}.
   std::string token(std::string_view space = "test-space", const Argv& args = {}) const;
   // Revokes a service account or an agent.
   void revoke(std::string_view mrn) const;
 
-  RunResult stop();                      // SIGTERM, and what the process left
-  void restart(const Argv& args = {});   // same data and same address; stops or has been stopped before
+  RunResult stop();                     // SIGTERM, and what the process left
+  void restart(const Argv& args = {});  // same data and same address; stops or has been stopped before
 
  private:
   void start(const std::string& listen, const Argv& args);

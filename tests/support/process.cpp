@@ -179,10 +179,8 @@ struct Process::State {
 
     bool exited = false;
     while (!exited) {
-      std::array<pollfd, 4> fds{{{pidfd.get(), POLLIN, 0},
-                                 {out.get(), POLLIN, 0},
-                                 {err.get(), POLLIN, 0},
-                                 {in.get(), POLLOUT, 0}}};
+      std::array<pollfd, 4> fds{
+          {{pidfd.get(), POLLIN, 0}, {out.get(), POLLIN, 0}, {err.get(), POLLIN, 0}, {in.get(), POLLOUT, 0}}};
       if (poll(fds.data(), fds.size(), -1) < 0) continue;
       exited = fds[0].revents != 0;
       if (out.get() >= 0 && !drain(out, out_text, mutex)) {

@@ -2,6 +2,7 @@
 // which GoogleTest reports as the test's failure.
 #pragma once
 
+#include <sys/types.h>
 #include <chrono>
 #include <filesystem>
 #include <map>
@@ -9,7 +10,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <sys/types.h>
 #include <vector>
 
 namespace cnspec::test {
@@ -46,8 +46,8 @@ class Process {
 
   pid_t pid() const;
   bool running() const;
-  // The next line of standard output without its newline; nullopt when the output ended before one was complete.
-  // Throws when neither happens in time.
+  // The next line of standard output without its newline; nullopt when the output ended before one was
+  // complete. Throws when neither happens in time.
   std::optional<std::string> read_line(std::chrono::milliseconds patience = kPatience);
   // Waits until standard error holds `text`; false when the process ended without writing it.
   bool wait_for_err(std::string_view text, std::chrono::milliseconds patience = kPatience);

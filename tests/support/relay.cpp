@@ -122,11 +122,7 @@ Relay::Relay(unsigned short to_port, std::chrono::milliseconds delay)
     : state_(std::make_unique<State>(to_port, delay)) {}
 Relay::~Relay() = default;
 
-unsigned short Relay::port() const {
-  return state_->own_port;
-}
-std::size_t Relay::connections() const {
-  return state_->connections;
-}
+unsigned short Relay::port() const { return state_->own_port; }
+std::size_t Relay::connections() const { return state_->connections; }
 
 }  // namespace cnspec::test

@@ -12,12 +12,12 @@
 #endif
 #define SIZE(type, size) PIN(sizeof(type) == (size), size_of_##type)
 #define AT(type, field, offset, size) \
-  PIN(offsetof(type, field) == (offset) && sizeof(((type *)0)->field) == (size), type##_##field)
+  PIN(offsetof(type, field) == (offset) && sizeof(((type*)0)->field) == (size), type##_##field)
 #define AS(member, size) \
-  PIN(offsetof(cnspec_value, as.member) == 8 && sizeof(((cnspec_value *)0)->as.member) == (size), as_##member)
+  PIN(offsetof(cnspec_value, as.member) == 8 && sizeof(((cnspec_value*)0)->as.member) == (size), as_##member)
 #define NUMBER(name, number) PIN((name) == (number), name##_is)
 
-PIN(sizeof(void *) == 8, the_abi_describes_64_bit_platforms);
+PIN(sizeof(void*) == 8, the_abi_describes_64_bit_platforms);
 
 SIZE(cnspec_str, 16);
 AT(cnspec_str, data, 0, 8);
@@ -190,27 +190,27 @@ NUMBER(CNSPEC_HTTP_NO_PROXY, 2);
 
 /* The signatures, as far as a language can compare them. */
 #ifdef ABI_TEST_CHECK
-extern int ABI_TEST_CHECK(const cnspec_provider_v1 *provider, const cnspec_host_v1 *host);
-int ABI_TEST_CHECK(const cnspec_provider_v1 *provider, const cnspec_host_v1 *host) {
-  int32_t (*open)(const cnspec_host_v1 *, void *, cnspec_call, void **) = provider->open;
-  int32_t (*connect)(void *, cnspec_call, const cnspec_connect_request *, void **) = provider->connect;
-  int32_t (*identify)(void *, cnspec_call, cnspec_sink) = provider->identify;
-  int32_t (*fetch)(void *, cnspec_call, const cnspec_fetch_request *, cnspec_sink) = provider->fetch;
-  void (*disconnect)(void *) = provider->disconnect;
-  void (*close)(void *) = provider->close;
-  const void *(*extension)(cnspec_str) = provider->extension;
-  void (*log)(void *, uint32_t, cnspec_str) = host->log;
-  uint32_t (*cancelled)(void *, cnspec_call) = host->cancelled;
-  int64_t (*deadline)(void *, cnspec_call) = host->deadline;
-  int32_t (*set_error)(void *, cnspec_call, const cnspec_error *) = host->set_error;
-  int32_t (*config)(void *, cnspec_call, cnspec_str, cnspec_value *) = host->config;
-  int32_t (*secret)(void *, cnspec_call, cnspec_str, cnspec_str *) = host->secret;
-  int32_t (*http)(void *, cnspec_call, const cnspec_http_request *, cnspec_http_response *) = host->http;
-  int32_t (*row_begin)(void *, cnspec_sink, cnspec_str, cnspec_str) = host->row_begin;
-  uint32_t (*field)(void *, cnspec_sink, cnspec_str) = host->field;
-  int32_t (*put)(void *, cnspec_sink, uint32_t, const cnspec_value *) = host->put;
-  int32_t (*row_end)(void *, cnspec_sink) = host->row_end;
-  return open && connect && identify && fetch && disconnect && close && !extension && log && cancelled && deadline &&
-         set_error && config && secret && http && row_begin && field && put && row_end;
+extern int ABI_TEST_CHECK(const cnspec_provider_v1* provider, const cnspec_host_v1* host);
+int ABI_TEST_CHECK(const cnspec_provider_v1* provider, const cnspec_host_v1* host) {
+  int32_t (*open)(const cnspec_host_v1*, void*, cnspec_call, void**) = provider->open;
+  int32_t (*connect)(void*, cnspec_call, const cnspec_connect_request*, void**) = provider->connect;
+  int32_t (*identify)(void*, cnspec_call, cnspec_sink) = provider->identify;
+  int32_t (*fetch)(void*, cnspec_call, const cnspec_fetch_request*, cnspec_sink) = provider->fetch;
+  void (*disconnect)(void*) = provider->disconnect;
+  void (*close)(void*) = provider->close;
+  const void* (*extension)(cnspec_str) = provider->extension;
+  void (*log)(void*, uint32_t, cnspec_str) = host->log;
+  uint32_t (*cancelled)(void*, cnspec_call) = host->cancelled;
+  int64_t (*deadline)(void*, cnspec_call) = host->deadline;
+  int32_t (*set_error)(void*, cnspec_call, const cnspec_error*) = host->set_error;
+  int32_t (*config)(void*, cnspec_call, cnspec_str, cnspec_value*) = host->config;
+  int32_t (*secret)(void*, cnspec_call, cnspec_str, cnspec_str*) = host->secret;
+  int32_t (*http)(void*, cnspec_call, const cnspec_http_request*, cnspec_http_response*) = host->http;
+  int32_t (*row_begin)(void*, cnspec_sink, cnspec_str, cnspec_str) = host->row_begin;
+  uint32_t (*field)(void*, cnspec_sink, cnspec_str) = host->field;
+  int32_t (*put)(void*, cnspec_sink, uint32_t, const cnspec_value*) = host->put;
+  int32_t (*row_end)(void*, cnspec_sink) = host->row_end;
+  return open && connect && identify && fetch && disconnect && close && !extension && log && cancelled &&
+         deadline && set_error && config && secret && http && row_begin && field && put && row_end;
 }
 #endif

@@ -12,18 +12,10 @@ int abi_check_c99(const cnspec_provider_v1* provider, const cnspec_host_v1* host
 
 namespace {
 
-int32_t open(const cnspec_host_v1*, void*, cnspec_call, void**) {
-  return CNSPEC_OK;
-}
-int32_t connect(void*, cnspec_call, const cnspec_connect_request*, void**) {
-  return CNSPEC_OK;
-}
-int32_t identify(void*, cnspec_call, cnspec_sink) {
-  return CNSPEC_OK;
-}
-int32_t fetch(void*, cnspec_call, const cnspec_fetch_request*, cnspec_sink) {
-  return CNSPEC_OK;
-}
+int32_t open(const cnspec_host_v1*, void*, cnspec_call, void**) { return CNSPEC_OK; }
+int32_t connect(void*, cnspec_call, const cnspec_connect_request*, void**) { return CNSPEC_OK; }
+int32_t identify(void*, cnspec_call, cnspec_sink) { return CNSPEC_OK; }
+int32_t fetch(void*, cnspec_call, const cnspec_fetch_request*, cnspec_sink) { return CNSPEC_OK; }
 void done(void*) {}
 
 TEST(Abi, EveryLanguageSeesTheSameTables) {

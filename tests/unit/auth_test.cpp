@@ -22,9 +22,7 @@ Key held(EVP_PKEY* key) {
   EXPECT_NE(key, nullptr);
   return Key(key, EVP_PKEY_free);
 }
-Key on_curve(const char* curve) {
-  return held(EVP_EC_gen(curve));
-}
+Key on_curve(const char* curve) { return held(EVP_EC_gen(curve)); }
 
 template <class Write>
 std::string pem_of(Write write) {

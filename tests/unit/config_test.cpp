@@ -267,9 +267,7 @@ mode_t mode_of(const std::filesystem::path& path) {
   return info.st_mode & 07777;
 }
 
-Change text(const char* key, const std::string& value) {
-  return {key, value, {}};
-}
+Change text(const char* key, const std::string& value) { return {key, value, {}}; }
 
 TEST_F(ConfigTest, KeepsWhatItDoesNotKnow) {
   const auto path = file(

@@ -37,9 +37,7 @@ struct Wrong {
   const char* said;
 };
 
-void PrintTo(const Wrong& wrong, std::ostream* out) {
-  *out << wrong.name;
-}
+void PrintTo(const Wrong& wrong, std::ostream* out) { *out << wrong.name; }
 
 class WrongYaml : public testing::TestWithParam<Wrong> {};
 
@@ -52,15 +50,11 @@ TEST_P(WrongYaml, IsNamedByFileLineAndReason) {
   EXPECT_FALSE(std::filesystem::exists(folder / "out"));
 }
 
-std::string with(const char* rest) {
-  return std::string(kHead) + rest;
-}
+std::string with(const char* rest) { return std::string(kHead) + rest; }
 std::string flag(const char* lines) {
   return with("connectors:\n  x:\n    summary: X\n    flags:\n      port:\n") + lines;
 }
-std::string field(const char* lines) {
-  return with("resources:\n  x:\n    doc: X\n    fields:\n") + lines;
-}
+std::string field(const char* lines) { return with("resources:\n  x:\n    doc: X\n    fields:\n") + lines; }
 
 INSTANTIATE_TEST_SUITE_P(
     Table, WrongYaml,

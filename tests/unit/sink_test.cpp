@@ -40,9 +40,7 @@ cnspec_value text(std::string_view s, std::uint32_t type = CNSPEC_STRING) {
   return value;
 }
 
-std::string violation(const RowSink& sink) {
-  return sink.violation() ? sink.violation()->message() : "";
-}
+std::string violation(const RowSink& sink) { return sink.violation() ? sink.violation()->message() : ""; }
 
 TEST(RowSink, GivesTheWantedFieldsTheFirstNumbers) {
   RowSink sink(things(), false, {"tags", "name"});

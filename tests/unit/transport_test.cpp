@@ -76,9 +76,7 @@ using test::HttpResponse;
 using test::HttpServer;
 using Fault = HttpResponse::Fault;
 
-Deadline in(std::chrono::milliseconds time) {
-  return std::chrono::steady_clock::now() + time;
-}
+Deadline in(std::chrono::milliseconds time) { return std::chrono::steady_clock::now() + time; }
 
 class Client {
  public:
@@ -138,9 +136,7 @@ HttpServer::Handler answering(HttpResponse response) {
   return [response](const HttpRequest&) { return response; };
 }
 
-std::string host(const HttpServer& server) {
-  return server.url().substr(server.url().find("://") + 3);
-}
+std::string host(const HttpServer& server) { return server.url().substr(server.url().find("://") + 3); }
 
 // ---- answers ----
 

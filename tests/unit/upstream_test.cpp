@@ -82,9 +82,7 @@ TEST(AnswerTest, MakesSenseOfNonsense) {
             "rpc error: code = Unknown desc = tea");
 }
 
-json::Document object(const char* text) {
-  return json::parse(text).value();
-}
+json::Document object(const char* text) { return json::parse(text).value(); }
 
 TEST(AnswerTest, ReadsHealthAndWhatJsonLeavesOut) {
   const Health health =

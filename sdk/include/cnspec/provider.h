@@ -59,7 +59,7 @@ extern "C" {
 /* ---- Values ------------------------------------------------------------------------------------------ */
 
 typedef struct cnspec_str {
-  const char *data;
+  const char* data;
   uint64_t size; /* bytes */
 } cnspec_str;
 
@@ -67,7 +67,7 @@ typedef struct cnspec_str {
  * ERROR, which MQL has no number for, take free ones. "dict" (0x0a) is a declared type only: a dict field is
  * sent as NULL, BOOL, INT, FLOAT, STRING, ARRAY or MAP, nested at will. */
 enum {
-  CNSPEC_UNSET = 0x00,   /* not a value: the host refuses it */
+  CNSPEC_UNSET = 0x00, /* not a value: the host refuses it */
   CNSPEC_NULL = 0x02,
   CNSPEC_BOOL = 0x04,    /* as.i64, 0 or 1 */
   CNSPEC_INT = 0x05,     /* as.i64 */
@@ -110,12 +110,12 @@ struct cnspec_value;
 struct cnspec_entry;
 
 typedef struct cnspec_array {
-  const struct cnspec_value *items;
+  const struct cnspec_value* items;
   uint64_t count;
 } cnspec_array;
 
 typedef struct cnspec_map {
-  const struct cnspec_entry *entries; /* keys are unique */
+  const struct cnspec_entry* entries; /* keys are unique */
   uint64_t count;
 } cnspec_map;
 
@@ -130,7 +130,7 @@ typedef struct cnspec_value {
     cnspec_range range;
     cnspec_array array;
     cnspec_map map;
-    const cnspec_ref *ref;
+    const cnspec_ref* ref;
   } as;
 } cnspec_value;
 
@@ -141,21 +141,21 @@ typedef struct cnspec_entry {
 
 /* ---- Answers ----------------------------------------------------------------------------------------- */
 
-/* What a provider's function, or a service, returns. Any other number counts as CNSPEC_FAILED. What comes after
- * the call's deadline or its cancellation counts as CNSPEC_TIMEOUT or CNSPEC_CANCELLED, even CNSPEC_OK: it may be
- * a part of the whole. */
+/* What a provider's function, or a service, returns. Any other number counts as CNSPEC_FAILED. What comes
+ * after the call's deadline or its cancellation counts as CNSPEC_TIMEOUT or CNSPEC_CANCELLED, even CNSPEC_OK:
+ * it may be a part of the whole. */
 enum {
   CNSPEC_OK = 0,
-  CNSPEC_FAILED = 1,            /* with set_error; no other code fits */
-  CNSPEC_INVALID = 2,           /* the caller's arguments are wrong */
+  CNSPEC_FAILED = 1,  /* with set_error; no other code fits */
+  CNSPEC_INVALID = 2, /* the caller's arguments are wrong */
   CNSPEC_NOT_FOUND = 3,
   CNSPEC_UNAUTHENTICATED = 4,   /* credentials are missing or were not accepted */
   CNSPEC_PERMISSION_DENIED = 5, /* credentials were accepted and do not suffice */
   CNSPEC_UNAVAILABLE = 6,       /* the system could not be reached */
   CNSPEC_TIMEOUT = 7,
   CNSPEC_CANCELLED = 8,
-  CNSPEC_UNSUPPORTED = 9,       /* this provider does not do that */
-  CNSPEC_STALE = 10             /* the handle is dead, or was used from another thread */
+  CNSPEC_UNSUPPORTED = 9, /* this provider does not do that */
+  CNSPEC_STALE = 10       /* the handle is dead, or was used from another thread */
 };
 
 /* What the sink answers. On anything but CONTINUE the provider returns from its function, with CNSPEC_OK
@@ -180,7 +180,7 @@ typedef struct cnspec_error {
   uint32_t struct_size;
   uint32_t retryable; /* 1: the same call may succeed later */
   cnspec_str message; /* one sentence: what failed, on what, why */
-  const cnspec_pair *details;
+  const cnspec_pair* details;
   uint64_t detail_count;
 } cnspec_error;
 
@@ -196,10 +196,10 @@ enum {
 
 typedef struct cnspec_http_request {
   uint32_t struct_size;
-  uint32_t flags;     /* CNSPEC_HTTP_..., or 0 */
-  cnspec_str method;  /* "GET", "POST", "PUT", ... */
-  cnspec_str url;     /* http or https, absolute; the host of it has to be allowed by the manifest */
-  const cnspec_pair *headers;
+  uint32_t flags;    /* CNSPEC_HTTP_..., or 0 */
+  cnspec_str method; /* "GET", "POST", "PUT", ... */
+  cnspec_str url;    /* http or https, absolute; the host of it has to be allowed by the manifest */
+  const cnspec_pair* headers;
   uint64_t header_count;
   cnspec_str body;
   int64_t timeout_ns; /* 0: until the call's deadline, which holds in any case */
@@ -209,8 +209,8 @@ typedef struct cnspec_http_request {
  * returns. */
 typedef struct cnspec_http_response {
   uint32_t struct_size;
-  uint32_t status; /* the HTTP status; redirects are not followed */
-  const cnspec_pair *headers; /* names in lower case */
+  uint32_t status;            /* the HTTP status; redirects are not followed */
+  const cnspec_pair* headers; /* names in lower case */
   uint64_t header_count;
   cnspec_str body; /* at most 16 MiB; larger answers are an error */
 } cnspec_http_response;
@@ -222,47 +222,49 @@ typedef struct cnspec_host_v1 {
   uint32_t abi_minor;
 
   /* Any thread. A line for the user's log, at CNSPEC_LOG_...; no line break at the end, never a secret. */
-  void (*log)(void *context, uint32_t level, cnspec_str message);
+  void (*log)(void* context, uint32_t level, cnspec_str message);
 
   /* Any thread. 1 when the call was cancelled, its deadline passed, or it is over; else 0. Cheap: poll it. */
-  uint32_t (*cancelled)(void *context, cnspec_call call);
+  uint32_t (*cancelled)(void* context, cnspec_call call);
 
   /* Nanoseconds left; 0 when the deadline has passed, INT64_MAX when there is none. */
-  int64_t (*deadline)(void *context, cnspec_call call);
+  int64_t (*deadline)(void* context, cnspec_call call);
 
-  /* Why this call is about to fail. The last one counts. A failure without one gets a sentence of the host's. */
-  int32_t (*set_error)(void *context, cnspec_call call, const cnspec_error *error);
+  /* Why this call is about to fail. The last one counts. A failure without one gets a sentence of the host's.
+   */
+  int32_t (*set_error)(void* context, cnspec_call call, const cnspec_error* error);
 
   /* In connect, and later on its connection: a flag of the connector by its name in the manifest, as the
    * user, the configuration or the default set it: BOOL, INT, STRING, ARRAY of STRING, or MAP of STRING. NULL
    * when nothing did. CNSPEC_NOT_FOUND for a name the manifest does not declare, for a secret, and in open.
    * What `out` points to lives until the call returns. */
-  int32_t (*config)(void *context, cnspec_call call, cnspec_str key, cnspec_value *out);
+  int32_t (*config)(void* context, cnspec_call call, cnspec_str key, cnspec_value* out);
 
   /* In connect alone: the value of a flag that the manifest marks secret; CNSPEC_NOT_FOUND when it was not
    * given. The host wipes it when the call returns: keep a copy no longer than needed, and wipe that too. */
-  int32_t (*secret)(void *context, cnspec_call call, cnspec_str key, cnspec_str *out);
+  int32_t (*secret)(void* context, cnspec_call call, cnspec_str key, cnspec_str* out);
 
   /* One HTTP exchange through the host's transport: its proxies, certificates and deadline hold. CNSPEC_OK
    * when an answer came, whatever its status. Otherwise the host has set the call's error, which the provider
    * may replace: CNSPEC_PERMISSION_DENIED for a host that the manifest's capabilities.network does not name,
    * INVALID for a request that is none, UNAVAILABLE, TIMEOUT, CANCELLED or FAILED. */
-  int32_t (*http)(void *context, cnspec_call call, const cnspec_http_request *request,
-                  cnspec_http_response *response);
+  int32_t (*http)(void* context, cnspec_call call, const cnspec_http_request* request,
+                  cnspec_http_response* response);
 
   /* The sink. A row is row_begin, put for each field, row_end; rows of several types may follow each other.
    * `type` is a resource of the manifest, `id` tells its instances apart and is stable between runs. */
-  int32_t (*row_begin)(void *context, cnspec_sink sink, cnspec_str type, cnspec_str id);
+  int32_t (*row_begin)(void* context, cnspec_sink sink, cnspec_str type, cnspec_str id);
 
   /* The number by which put knows the field called `name`, for this sink: ask once, not once a row. The
-   * wanted fields of a fetch request have the numbers 0, 1, 2, ... in its order; UINT32_MAX: a dead handle. */
-  uint32_t (*field)(void *context, cnspec_sink sink, cnspec_str name);
+   * wanted fields of a fetch request have the numbers 0, 1, 2, ... in its order; UINT32_MAX: a dead handle.
+   */
+  uint32_t (*field)(void* context, cnspec_sink sink, cnspec_str name);
 
   /* One field of the row. Its type has to be what the manifest declares, or NULL, or ERROR. */
-  int32_t (*put)(void *context, cnspec_sink sink, uint32_t field, const cnspec_value *value);
+  int32_t (*put)(void* context, cnspec_sink sink, uint32_t field, const cnspec_value* value);
 
   /* Hands the row over. A row without row_end does not count. */
-  int32_t (*row_end)(void *context, cnspec_sink sink);
+  int32_t (*row_end)(void* context, cnspec_sink sink);
 } cnspec_host_v1;
 
 /* ---- The provider ------------------------------------------------------------------------------------ */
@@ -272,7 +274,7 @@ typedef struct cnspec_connect_request {
   uint32_t struct_size;
   uint32_t reserved;
   cnspec_str connector; /* one of the manifest's, never an alias */
-  const cnspec_str *args;
+  const cnspec_str* args;
   uint64_t arg_count; /* within the bounds the manifest sets */
 } cnspec_connect_request;
 
@@ -283,10 +285,10 @@ typedef struct cnspec_fetch_request {
   cnspec_str id;   /* one instance; empty: all of them */
   /* The fields that somebody will read, each once. A provider may send more, but does no costly work for
    * them. None asked for: those that cost nothing. */
-  const cnspec_str *fields;
+  const cnspec_str* fields;
   uint64_t field_count;
   /* The resource's arguments, such as a file's path. */
-  const cnspec_entry *args;
+  const cnspec_entry* args;
   uint64_t arg_count;
 } cnspec_fetch_request;
 
@@ -294,42 +296,42 @@ typedef struct cnspec_fetch_request {
  * but `extension` is required. All are called by the host alone; see "Threads" above. */
 typedef struct cnspec_provider_v1 {
   uint32_t struct_size;
-  uint32_t abi_minor; /* the minor version the provider was compiled against */
+  uint32_t abi_minor;  /* the minor version the provider was compiled against */
   cnspec_str manifest; /* the very bytes of the section ".cnspec" */
 
   /* Makes the one instance. `*instance` is the provider's own; NULL is allowed. May copy the table (up to
    * its struct_size), or keep the pointer. On failure nothing is left behind and close is not called. */
-  int32_t (*open)(const cnspec_host_v1 *host, void *context, cnspec_call call, void **instance);
+  int32_t (*open)(const cnspec_host_v1* host, void* context, cnspec_call call, void** instance);
 
   /* Reaches the system that the request names and checks that it answers. On failure nothing is left behind
    * and disconnect is not called. */
-  int32_t (*connect)(void *instance, cnspec_call call, const cnspec_connect_request *request,
-                     void **connection);
+  int32_t (*connect)(void* instance, cnspec_call call, const cnspec_connect_request* request,
+                     void** connection);
 
   /* Sends one row of the type "asset": what was connected to. */
-  int32_t (*identify)(void *connection, cnspec_call call, cnspec_sink sink);
+  int32_t (*identify)(void* connection, cnspec_call call, cnspec_sink sink);
 
   /* Sends the rows that the request asks for. No row at all is a valid answer. CNSPEC_UNSUPPORTED for a type
    * that this connection does not have. */
-  int32_t (*fetch)(void *connection, cnspec_call call, const cnspec_fetch_request *request, cnspec_sink sink);
+  int32_t (*fetch)(void* connection, cnspec_call call, const cnspec_fetch_request* request, cnspec_sink sink);
 
   /* Frees a connection. Cannot fail. */
-  void (*disconnect)(void *connection);
+  void (*disconnect)(void* connection);
 
   /* Frees the instance, after all its connections; joins every thread the provider started. Cannot fail. */
-  void (*close)(void *instance);
+  void (*close)(void* instance);
 
   /* An optional ability by id and revision, such as "cnspec.discovery/1"; NULL for every id it does not
    * know, to the last byte. Pure; the table it returns lives as long as the library. Version 1.0 names none.
    * May be NULL. */
-  const void *(*extension)(cnspec_str id);
+  const void* (*extension)(cnspec_str id);
 } cnspec_provider_v1;
 
 /* Pure and cheap: no allocation, no thread, no I/O. `host_abi_minor` is the newest minor version the host
  * speaks; a provider that cannot work with it returns NULL. */
-typedef const cnspec_provider_v1 *(*cnspec_provider_entry_v1_fn)(uint32_t host_abi_minor);
+typedef const cnspec_provider_v1* (*cnspec_provider_entry_v1_fn)(uint32_t host_abi_minor);
 #define CNSPEC_PROVIDER_ENTRY_V1 "cnspec_provider_entry_v1"
-CNSPEC_EXPORT const cnspec_provider_v1 *cnspec_provider_entry_v1(uint32_t host_abi_minor);
+CNSPEC_EXPORT const cnspec_provider_v1* cnspec_provider_entry_v1(uint32_t host_abi_minor);
 
 /* ---- The manifest ------------------------------------------------------------------------------------ */
 
@@ -352,14 +354,14 @@ typedef struct cnspec_manifest_header {
 #else
 #define CNSPEC_STR(literal) ((cnspec_str){(literal), sizeof(literal) - 1})
 
-static inline int32_t cnspec_put_null(const cnspec_host_v1 *host, void *context, cnspec_sink sink,
+static inline int32_t cnspec_put_null(const cnspec_host_v1* host, void* context, cnspec_sink sink,
                                       uint32_t field) {
   cnspec_value value = {0};
   value.type = CNSPEC_NULL;
   return host->put(context, sink, field, &value);
 }
 
-static inline int32_t cnspec_put_bool(const cnspec_host_v1 *host, void *context, cnspec_sink sink,
+static inline int32_t cnspec_put_bool(const cnspec_host_v1* host, void* context, cnspec_sink sink,
                                       uint32_t field, int truth) {
   cnspec_value value = {0};
   value.type = CNSPEC_BOOL;
@@ -367,7 +369,7 @@ static inline int32_t cnspec_put_bool(const cnspec_host_v1 *host, void *context,
   return host->put(context, sink, field, &value);
 }
 
-static inline int32_t cnspec_put_i64(const cnspec_host_v1 *host, void *context, cnspec_sink sink,
+static inline int32_t cnspec_put_i64(const cnspec_host_v1* host, void* context, cnspec_sink sink,
                                      uint32_t field, int64_t number) {
   cnspec_value value = {0};
   value.type = CNSPEC_INT;
@@ -375,7 +377,7 @@ static inline int32_t cnspec_put_i64(const cnspec_host_v1 *host, void *context, 
   return host->put(context, sink, field, &value);
 }
 
-static inline int32_t cnspec_put_f64(const cnspec_host_v1 *host, void *context, cnspec_sink sink,
+static inline int32_t cnspec_put_f64(const cnspec_host_v1* host, void* context, cnspec_sink sink,
                                      uint32_t field, double number) {
   cnspec_value value = {0};
   value.type = CNSPEC_FLOAT;
@@ -383,7 +385,7 @@ static inline int32_t cnspec_put_f64(const cnspec_host_v1 *host, void *context, 
   return host->put(context, sink, field, &value);
 }
 
-static inline int32_t cnspec_put_str(const cnspec_host_v1 *host, void *context, cnspec_sink sink,
+static inline int32_t cnspec_put_str(const cnspec_host_v1* host, void* context, cnspec_sink sink,
                                      uint32_t field, cnspec_str text) {
   cnspec_value value = {0};
   value.type = CNSPEC_STRING;

@@ -9,8 +9,8 @@
 //   };
 //   CNSPEC_PROVIDER(HelloProvider)
 //
-// A failure is thrown: Error says which code and why. Nothing thrown ever crosses the ABI. When the host wants
-// no more rows (cancelled, deadline, enough), begin() throws Stopped; let it pass through.
+// A failure is thrown: Error says which code and why. Nothing thrown ever crosses the ABI. When the host
+// wants no more rows (cancelled, deadline, enough), begin() throws Stopped; let it pass through.
 #pragma once
 
 #include <algorithm>
@@ -44,7 +44,10 @@ class Error : public std::runtime_error {
   Error(int32_t code, const std::string& message) : std::runtime_error(message), code_(code) {}
   explicit Error(const std::string& message) : Error(CNSPEC_FAILED, message) {}
 
-  Error&& retryable() && { retryable_ = true; return std::move(*this); }
+  Error&& retryable() && {
+    retryable_ = true;
+    return std::move(*this);
+  }
   Error&& detail(std::string key, std::string value) && {
     details_.emplace_back(std::move(key), std::move(value));
     return std::move(*this);
@@ -67,12 +70,25 @@ struct Stopped {
 
 // ---- Values ----
 
-struct Regex { std::string text; };
-struct Version { std::string text; };
-struct Ip { std::string text; };
-struct Bytes { std::string bytes; };
-struct Ref { std::string type; std::string id; };
-struct FieldError { std::string message; };  // this field could not be had; the row's others stand
+struct Regex {
+  std::string text;
+};
+struct Version {
+  std::string text;
+};
+struct Ip {
+  std::string text;
+};
+struct Bytes {
+  std::string bytes;
+};
+struct Ref {
+  std::string type;
+  std::string id;
+};
+struct FieldError {
+  std::string message;
+};  // this field could not be had; the row's others stand
 
 inline cnspec_time to_abi(std::chrono::system_clock::time_point when) {
   const auto since = when.time_since_epoch();
@@ -117,8 +133,8 @@ class Value {
   Value(Map v) : data_(std::move(v)) {}
   Value(const std::vector<std::string>& v) : data_(Array(v.begin(), v.end())) {}
 
-  using Data = std::variant<std::nullptr_t, bool, int64_t, double, std::string, Regex, Version, Ip, Bytes, Ref,
-                            FieldError, cnspec_time, cnspec_range, Array, Map>;
+  using Data = std::variant<std::nullptr_t, bool, int64_t, double, std::string, Regex, Version, Ip, Bytes,
+                            Ref, FieldError, cnspec_time, cnspec_range, Array, Map>;
   const Data& data() const { return data_; }
 
  private:
@@ -227,8 +243,8 @@ struct HttpRequest {
   std::string url;
   std::vector<std::pair<std::string, std::string>> headers = {};
   std::string body = {};
-  uint32_t flags = 0;                       // CNSPEC_HTTP_INSECURE, CNSPEC_HTTP_NO_PROXY
-  std::chrono::nanoseconds timeout = {};    // zero: until the call's deadline
+  uint32_t flags = 0;                     // CNSPEC_HTTP_INSECURE, CNSPEC_HTTP_NO_PROXY
+  std::chrono::nanoseconds timeout = {};  // zero: until the call's deadline
 };
 
 struct HttpResponse {
@@ -252,7 +268,9 @@ class Call {
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
-  void log(uint32_t level, std::string_view message) const { host_.table.log(host_.context, level, to_abi(message)); }
+  void log(uint32_t level, std::string_view message) const {
+    host_.table.log(host_.context, level, to_abi(message));
+  }
   bool cancelled() const { return host_.table.cancelled(host_.context, call_) != 0; }
   std::chrono::nanoseconds remaining() const {
     return std::chrono::nanoseconds(host_.table.deadline(host_.context, call_));
@@ -276,7 +294,8 @@ class Call {
     const cnspec_value value = config_value(flag);
     std::vector<std::string> out;
     if (value.type != CNSPEC_ARRAY) return out;
-    for (uint64_t i = 0; i < value.as.array.count; ++i) out.emplace_back(view(value.as.array.items[i].as.str));
+    for (uint64_t i = 0; i < value.as.array.count; ++i)
+      out.emplace_back(view(value.as.array.items[i].as.str));
     return out;
   }
 
@@ -335,7 +354,8 @@ class Call {
     cnspec_value out{};
     const int32_t code = host_.table.config(host_.context, call_, to_abi(flag), &out);
     if (code == CNSPEC_NOT_FOUND) {
-      throw Error(CNSPEC_INVALID, "no flag \"" + std::string(flag) + "\" is declared in provider.yaml, or it is a secret");
+      throw Error(CNSPEC_INVALID,
+                  "no flag \"" + std::string(flag) + "\" is declared in provider.yaml, or it is a secret");
     }
     if (code != CNSPEC_OK) throw Stopped{code};
     return out;
@@ -356,12 +376,23 @@ class Row {
   Row& operator=(const Row&) = delete;
   ~Row();
 
-  Row& put(std::string_view field, std::nullptr_t) { cnspec_value v{}; v.type = CNSPEC_NULL; return raw(field, v); }
-  Row& put(std::string_view field, std::same_as<bool> auto b) { return integer(field, CNSPEC_BOOL, b ? 1 : 0); }
+  Row& put(std::string_view field, std::nullptr_t) {
+    cnspec_value v{};
+    v.type = CNSPEC_NULL;
+    return raw(field, v);
+  }
+  Row& put(std::string_view field, std::same_as<bool> auto b) {
+    return integer(field, CNSPEC_BOOL, b ? 1 : 0);
+  }
   Row& put(std::string_view field, detail::Integer auto i) {
     return integer(field, CNSPEC_INT, static_cast<int64_t>(i));
   }
-  Row& put(std::string_view field, double d) { cnspec_value v{}; v.type = CNSPEC_FLOAT; v.as.f64 = d; return raw(field, v); }
+  Row& put(std::string_view field, double d) {
+    cnspec_value v{};
+    v.type = CNSPEC_FLOAT;
+    v.as.f64 = d;
+    return raw(field, v);
+  }
   Row& put(std::string_view field, std::string_view s) {
     cnspec_value v{};
     v.type = CNSPEC_STRING;
@@ -370,7 +401,12 @@ class Row {
   }
   Row& put(std::string_view field, const char* s) { return put(field, std::string_view(s)); }
   Row& put(std::string_view field, const std::string& s) { return put(field, std::string_view(s)); }
-  Row& put(std::string_view field, const cnspec_time& t) { cnspec_value v{}; v.type = CNSPEC_TIME; v.as.time = t; return raw(field, v); }
+  Row& put(std::string_view field, const cnspec_time& t) {
+    cnspec_value v{};
+    v.type = CNSPEC_TIME;
+    v.as.time = t;
+    return raw(field, v);
+  }
   Row& put(std::string_view field, const Value& value) { return raw(field, *detail::Lowered(value).get()); }
 
  private:
@@ -411,7 +447,8 @@ class Rows {
   // Most rows put the same few fields: a short list beats a hash. Literals are recognised by their address.
   uint32_t number_of(std::string_view field) {
     for (const auto& [name, number] : fields_) {
-      if (name.size() == field.size() && std::memcmp(name.data(), field.data(), field.size()) == 0) return number;
+      if (name.size() == field.size() && std::memcmp(name.data(), field.data(), field.size()) == 0)
+        return number;
     }
     const uint32_t number = host_.table.field(host_.context, sink_, to_abi(field));
     fields_.emplace_back(field, number);
@@ -456,7 +493,9 @@ struct FetchRequest {
   std::vector<std::pair<std::string_view, cnspec_value>> args;
 
   // Whether somebody will read this field. With no fields named, only those that cost nothing are wanted.
-  bool wants(std::string_view field) const { return std::find(fields.begin(), fields.end(), field) != fields.end(); }
+  bool wants(std::string_view field) const {
+    return std::find(fields.begin(), fields.end(), field) != fields.end();
+  }
   // The string argument of that name; nothing when it is absent or of another type.
   std::optional<std::string_view> arg(std::string_view name) const {
     for (const auto& [key, value] : args) {
@@ -535,7 +574,8 @@ struct Entry {
     });
   }
 
-  static int32_t connect(void* self, cnspec_call raw, const cnspec_connect_request* request, void** out) noexcept {
+  static int32_t connect(void* self, cnspec_call raw, const cnspec_connect_request* request,
+                         void** out) noexcept {
     auto& instance = *static_cast<Instance*>(self);
     Call call(instance.host, raw);
     return guarded(call, [&] {
@@ -557,7 +597,8 @@ struct Entry {
     });
   }
 
-  static int32_t fetch(void* self, cnspec_call raw, const cnspec_fetch_request* request, cnspec_sink sink) noexcept {
+  static int32_t fetch(void* self, cnspec_call raw, const cnspec_fetch_request* request,
+                       cnspec_sink sink) noexcept {
     auto& link = *static_cast<Link*>(self);
     Call call(link.host, raw);
     return guarded(call, [&] {
@@ -581,11 +622,18 @@ struct Entry {
 }  // namespace cnspec::sdk
 
 // Exports the entry function for the class `P`. Include the generated manifest.h first: it has the manifest.
-#define CNSPEC_PROVIDER(P)                                                                                    \
-  extern "C" CNSPEC_EXPORT const cnspec_provider_v1* cnspec_provider_entry_v1(uint32_t) {                     \
-    using Entry = ::cnspec::sdk::detail::Entry<P>;                                                            \
-    static constexpr cnspec_provider_v1 table = {                                                             \
-        sizeof(cnspec_provider_v1), CNSPEC_ABI_MINOR, CNSPEC_MANIFEST, Entry::open,  Entry::connect,          \
-        Entry::identify,            Entry::fetch,     Entry::disconnect, Entry::close, nullptr};              \
-    return &table;                                                                                            \
+#define CNSPEC_PROVIDER(P)                                                                \
+  extern "C" CNSPEC_EXPORT const cnspec_provider_v1* cnspec_provider_entry_v1(uint32_t) { \
+    using Entry = ::cnspec::sdk::detail::Entry<P>;                                        \
+    static constexpr cnspec_provider_v1 table = {sizeof(cnspec_provider_v1),              \
+                                                 CNSPEC_ABI_MINOR,                        \
+                                                 CNSPEC_MANIFEST,                         \
+                                                 Entry::open,                             \
+                                                 Entry::connect,                          \
+                                                 Entry::identify,                         \
+                                                 Entry::fetch,                            \
+                                                 Entry::disconnect,                       \
+                                                 Entry::close,                            \
+                                                 nullptr};                                \
+    return &table;                                                                        \
   }
