@@ -80,17 +80,22 @@ ConnectRequest collect(const CLI::App& command, const manifest::Connector& conne
   return out;
 }
 
+// How the arguments are written is somebody else's text, and CLI11 would read names of options out of some.
+std::string argument_name(const std::string& usage) {
+  return usage.empty() || usage.front() == '-' || usage.find(',') != usage.npos ? "ARG" : usage;
+}
+
 void add_connector(CLI::App& app, const manifest::Manifest& owner, const manifest::Connector& connector,
+                   const std::vector<std::string>& aliases,
                    const std::function<void(ConnectRequest)>& chosen) {
   CLI::App* command = app.add_subcommand(connector.name, connector.summary);
-  for (const auto& alias : connector.aliases) command->alias(alias);
+  for (const auto& alias : aliases) command->alias(alias);
   if (connector.hidden) command->group("");
   command->fallthrough();
   command->footer("From the provider " + owner.name + " " + owner.version + ".");
   auto values = std::make_shared<Values>();
   if (connector.max_args > 0) {
-    const std::string usage = connector.usage.empty() ? "ARG" : connector.usage;
-    command->add_option(usage, values->args, "")
+    command->add_option(argument_name(connector.usage), values->args, "")
         ->expected(connector.min_args, connector.max_args)
         ->required(connector.min_args > 0);
   }
@@ -104,9 +109,13 @@ void add_connectors(CLI::App& app, const provider::Inventory& inventory,
                     std::function<void(ConnectRequest)> chosen) {
   for (const auto& found : inventory.active) {
     for (const auto& connector : found.manifest.connectors) {
-      // The first provider that has a connector is the one that answers to it.
-      if (inventory.by_connector(connector.name) == &found)
-        add_connector(app, found.manifest, connector, chosen);
+      // A word that several providers claim is answered by one; the others lose that word alone.
+      if (inventory.by_connector(connector.name) != &found) continue;
+      std::vector<std::string> aliases;
+      for (const std::string& alias : connector.aliases) {
+        if (inventory.by_connector(alias) == &found) aliases.push_back(alias);
+      }
+      add_connector(app, found.manifest, connector, aliases, chosen);
     }
   }
 }

@@ -157,9 +157,11 @@ const Found* Inventory::by_name(std::string_view name) const {
 }
 
 const Found* Inventory::by_connector(std::string_view connector) const {
-  const auto it = std::find_if(active.begin(), active.end(),
-                               [&](const Found& f) { return f.manifest.connector(connector); });
-  return it == active.end() ? nullptr : &*it;
+  const Found* best = nullptr;
+  for (const Found& found : active) {
+    if (found.manifest.connector(connector) && (!best || found.origin < best->origin)) best = &found;
+  }
+  return best;
 }
 
 std::vector<Folder> search_folders(const SearchOptions& options, std::vector<Refused>& refused) {

@@ -10,6 +10,7 @@
 
 namespace cnspec::provider {
 
+// In the order of the search: what comes first wins.
 enum class Origin { kFlag, kEnvironment, kUser, kSystem, kBundled };
 const char* to_string(Origin origin);
 
@@ -42,6 +43,7 @@ struct Inventory {
   std::vector<Refused> refused;
 
   const Found* by_name(std::string_view name) const;
+  // By a connector's name or alias: of several providers that of the earliest origin, then the first by name.
   const Found* by_connector(std::string_view connector) const;
 };
 

@@ -146,8 +146,12 @@ Result<transport::Response> Runtime::http_for_provider(transport::Request reques
 }
 
 Task<provider::Row> Runtime::identify(provider::ConnectRequest request) {
-  std::string what = "connector " + quoted_if_needed(request.connector);
   const provider::Found* found = providers().by_connector(request.connector);
+  return identify_with(found, std::move(request));
+}
+
+Task<provider::Row> Runtime::identify_with(const provider::Found* found, provider::ConnectRequest request) {
+  std::string what = "connector " + quoted_if_needed(request.connector);
   if (found) what = "provider \"" + found->manifest.name + "\"";
   provider::Services services;
   services.http = [this](transport::Request r) { return http_for_provider(std::move(r)); };
@@ -167,7 +171,7 @@ Task<provider::Row> Runtime::identify(provider::ConnectRequest request) {
 Task<provider::Row> Runtime::identify_local() {
   provider::ConnectRequest local;
   local.connector = "local";
-  return identify(std::move(local));
+  return identify_with(providers().by_name("os"), std::move(local));
 }
 
 void Runtime::exit(int code) {

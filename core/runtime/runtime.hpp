@@ -79,7 +79,8 @@ class Runtime {
 
   // Loads the provider of the connector, connects and asks what it is connected to.
   Task<provider::Row> identify(provider::ConnectRequest request);
-  // The system that the program runs on.
+  // The system that the program runs on, as the provider "os" knows it: no other one gets to run for having a
+  // connector of the same name.
   Task<provider::Row> identify_local();
 
   // Ends the process with this exit code: normally, or at once when a provider is still at work on a thread.
@@ -95,6 +96,7 @@ class Runtime {
   // False when the deadline passed first.
   boost::asio::awaitable<bool> run_on_thread(std::function<void(const provider::Limits&)> work);
   void run_loop(boost::asio::awaitable<void> task);
+  Task<provider::Row> identify_with(const provider::Found* found, provider::ConnectRequest request);
   Result<transport::Response> http_for_provider(transport::Request request);
   Result<std::unique_ptr<transport::Transport>> make_transport();
   Result<std::shared_ptr<const Account>> account_of(const std::string& mrn, const std::string& scope_mrn,

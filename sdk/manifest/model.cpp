@@ -166,6 +166,7 @@ class Checker {
     constexpr std::array kTypes = {"bool", "int", "string", "list", "map"};
     expect(is_name(f.name, "-") && f.name.size() > 1, f.line, who,
            ": a name is two or more letters, digits, dashes");
+    expect(f.name != "help" && f.short_name != "h", f.line, who, ": --help and -h are the program's own");
     expect(f.short_name.empty() ||
                (f.short_name.size() == 1 && (lower(f.short_name[0]) || upper(f.short_name[0]))),
            f.line, who, ": short must be one letter, found ", Quoted(f.short_name));

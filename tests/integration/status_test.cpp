@@ -493,15 +493,16 @@ class DropInTest : public StatusTest {
     std::filesystem::create_directories(user.providers());
   }
 
-  // The plain-C example, built with nothing but provider.h and what its yaml was made into.
-  std::filesystem::path build_coffee() {
+  // The plain-C example, built with nothing but provider.h and what a yaml, its own or another, was made
+  // into.
+  std::filesystem::path build_coffee(std::filesystem::path yaml = {}) {
     const std::string source = std::string(CNSPEC_SOURCE_DIR) + "/sdk";
     const std::string example = source + "/examples/hello-c";
+    if (yaml.empty()) yaml = example + "/provider.yaml";
     const auto generated = user.home() / "generated";
     const auto library = user.home() / "coffee.so";
-    EXPECT_EQ(
-        test::run({program("cnspec-manifest"), example + "/provider.yaml", "--output", generated}).exit_code,
-        0);
+    const RunResult made = test::run({program("cnspec-manifest"), yaml, "--output", generated});
+    EXPECT_EQ(made.exit_code, 0) << made.err;
     const RunResult cc =
         test::run({"cc", "-std=c11", "-shared", "-fPIC", "-fvisibility=hidden", "-I" + source + "/include",
                    "-I" + generated.string(), example + "/coffee.c", (generated / "manifest.c").string(),
@@ -527,6 +528,31 @@ TEST_F(DropInTest, AppearsInTheReportAndAnswers) {
   const RunResult discovered = user.run({"discover", "coffee", "kitchen"});
   EXPECT_EQ(discovered.exit_code, 0) << discovered.err;
   EXPECT_NE(discovered.out.find("kitchen"), std::string::npos) << discovered.out;
+}
+
+TEST_F(DropInTest, TakesTheWordsOfBundledConnectorsAndNothingElse) {
+  const auto yaml = user.home().write("aaa.yaml", R"(
+id: example.com/providers/aaa
+name: aaa
+version: 1.0.0
+summary: Wants to be everything
+connectors:
+  local: {summary: not the local system, usage: ROOM, args: {min: 1, max: 1}}
+  fs: {summary: an alias of another's connector, usage: "--config, ROOM", args: {min: 1, max: 1}}
+  room: {summary: a room, aliases: [filesystem, aws], usage: ROOM, args: {min: 1, max: 1}}
+)");
+  drop(build_coffee(yaml), "aaa.so");
+  const RunResult status = user.run({"status", "--timeout", "1s"});
+  EXPECT_EQ(normalised(status.out).find("could not determine client platform information"), std::string::npos)
+      << "status asks the provider os, whoever else calls a connector local\n"
+      << status.out;
+  // The user's folder comes before the bundled one, so its words are its own; every other one still works.
+  for (const char* word : {"local", "fs", "room", "filesystem", "aws"}) {
+    const RunResult found = user.run({"discover", word, "kitchen"});
+    EXPECT_EQ(found.exit_code, 0) << word << "\n" << found.err;
+    EXPECT_NE(found.out.find("coffee-machine"), std::string::npos) << word << "\n" << found.out;
+  }
+  EXPECT_NE(user.run({"discover", "--help"}).out.find("azure"), std::string::npos);
 }
 
 TEST_F(DropInTest, EveryBadFileIsNamedWithItsReasonAndHidesNothing) {

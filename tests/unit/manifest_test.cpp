@@ -118,6 +118,8 @@ INSTANTIATE_TEST_SUITE_P(
               "provider.yaml:9: connector \"x\", flag \"port\": type must be bool, int, string, list or map, "
               "found "
               "\"number\""},
+        Wrong{"FlagHelp", flag("        {type: int, summary: X, short: h}\n"),
+              "provider.yaml:9: connector \"x\", flag \"port\": --help and -h are the program's own"},
         Wrong{"FlagShort", flag("        {type: int, summary: X, short: po}\n"),
               "provider.yaml:9: connector \"x\", flag \"port\": short must be one letter, found \"po\""},
         Wrong{"FlagDefault", flag("        {type: int, summary: X, default: high}\n"),
