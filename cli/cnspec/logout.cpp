@@ -20,7 +20,11 @@ struct Flags {
 std::string read_answer() {
   std::string out;
   char c = 0;
-  while (::read(STDIN_FILENO, &c, 1) == 1 && c != '\n') out += c;
+  while (true) {
+    wait_for_input(STDIN_FILENO);
+    if (::read(STDIN_FILENO, &c, 1) != 1 || c == '\n') break;
+    out += c;
+  }
   return std::string(trim(out));
 }
 

@@ -1,6 +1,7 @@
 #include "terminal.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,6 +29,12 @@ void write_to_terminal(int fd, const std::string& text) {
 
 }  // namespace
 
+void wait_for_input(int fd) {
+  pollfd input{fd, POLLIN, 0};
+  while (::poll(&input, 1, -1) < 0 && errno == EINTR) {
+  }
+}
+
 bool can_ask() { return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1; }
 
 Result<std::string> ask_hidden(const std::string& what) {
@@ -49,6 +56,7 @@ Result<std::string> ask_hidden(const std::string& what) {
     write_to_terminal(fd, what + " (not shown): ");
     char c = 0;
     while (true) {
+      wait_for_input(fd);
       const ssize_t got = ::read(fd, &c, 1);
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) break;

@@ -13,6 +13,10 @@ namespace cnspec::cli {
 // Whether there is somebody to ask: both standard input and standard error are a terminal.
 bool can_ask();
 
+// Waits, before a read, until there is something to read or the end of it. A read is restarted after a
+// signal, and the thread sanitizer hands signals on only where it knows that a thread waits.
+void wait_for_input(int fd);
+
 // Reads a line from the terminal without showing it, and gives the terminal back as it was, whatever happens
 // meanwhile. kUsage when there is no terminal. `what` is what is asked for, such as "password".
 Result<std::string> ask_hidden(const std::string& what);

@@ -739,7 +739,7 @@ TEST_F(AwsProvider, AsksNobodyElseOnceCancelled) {
   environment.set("AWS_EC2_METADATA_DISABLED", std::nullopt);
   const auto cancelled = std::make_shared<std::atomic<bool>>(false);
   serve(
-      [&](const HttpRequest&) {
+      [cancelled](const HttpRequest&) {  // the server outlives this function
         *cancelled = true;
         return HttpResponse{.fault = Fault::kClose};
       },

@@ -1,6 +1,8 @@
 // Every way out: what the platform is told, what is left on disk, what is said.
 #include <gtest/gtest.h>
+
 #include <sys/stat.h>
+#include <atomic>
 
 #include <memory>
 
@@ -306,7 +308,7 @@ TEST_F(LogoutTest, LoginWaitsWhenPermissionsChangeAndSucceedsThen) {
   log_in();
   std::string pem;
   for (const char c : key()) pem += c == '\n' ? std::string("\\n") : std::string(1, c);
-  int asked = 0;
+  std::atomic<int> asked = 0;
   const HttpServer server([&](const HttpRequest& request) {
     HttpResponse response;
     response.body = "{}";
