@@ -1,11 +1,10 @@
 #include "config/show.hpp"
 
-#include <yaml-cpp/yaml.h>
-
 #include <algorithm>
 
 #include "base/text.hpp"
 #include "config/keys.hpp"
+#include "config/yaml.hpp"
 
 namespace cnspec::config {
 namespace {
@@ -68,27 +67,6 @@ std::string short_value(const Value& value) {
   return printable(json::write(out));
 }
 
-void emit(YAML::Emitter& out, const json::Value& value) {
-  if (value.IsObject()) {
-    out << (value.ObjectEmpty() ? YAML::Flow : YAML::Block) << YAML::BeginMap;
-    for (const auto& member : value.GetObject()) {
-      out << YAML::Key << std::string(json::view(member.name)) << YAML::Value;
-      emit(out, member.value);
-    }
-    out << YAML::EndMap;
-  } else if (value.IsArray()) {
-    out << (value.Empty() ? YAML::Flow : YAML::Block) << YAML::BeginSeq;
-    for (const auto& item : value.GetArray()) emit(out, item);
-    out << YAML::EndSeq;
-  } else if (value.IsBool()) {
-    out << value.GetBool();
-  } else if (value.IsInt()) {
-    out << value.GetInt();
-  } else {
-    out << YAML::DoubleQuoted << std::string(json::view(value));  // a text like 13.10 is no number
-  }
-}
-
 }  // namespace
 
 json::Document document_of(const Config& config) {
@@ -146,10 +124,6 @@ std::string render_text(const Config& config) {
 
 std::string render_json(const Config& config) { return json::write_pretty(document_of(config), 2) + "\n"; }
 
-std::string render_yaml(const Config& config) {
-  YAML::Emitter out;
-  emit(out, document_of(config));
-  return std::string(out.c_str()) + "\n";
-}
+std::string render_yaml(const Config& config) { return to_yaml(document_of(config)); }
 
 }  // namespace cnspec::config

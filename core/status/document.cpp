@@ -1,10 +1,12 @@
 // The same report for programs. The first fields are those of the existing tool, at its places and in its
 // spelling; like there, what is empty is left out.
-#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
 
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "base/version.hpp"
+#include "config/yaml.hpp"
 #include "status/status.hpp"
 
 namespace cnspec::status {
@@ -169,36 +171,10 @@ json::Document document(const Status& s) {
   return out;
 }
 
-void emit(YAML::Emitter& out, const json::Value& value) {
-  if (value.IsObject()) {
-    out << YAML::BeginMap;
-    for (const auto& member : value.GetObject()) {
-      out << YAML::Key << member.name.GetString() << YAML::Value;
-      emit(out, member.value);
-    }
-    out << YAML::EndMap;
-  } else if (value.IsArray()) {
-    out << (value.Empty() ? YAML::Flow : YAML::Block) << YAML::BeginSeq;
-    for (const auto& item : value.GetArray()) emit(out, item);
-    out << YAML::EndSeq;
-  } else if (value.IsBool()) {
-    out << value.GetBool();
-  } else if (value.IsInt64()) {
-    out << value.GetInt64();
-  } else {
-    // Quoted: a version such as 13.10 is no number.
-    out << YAML::DoubleQuoted << std::string(json::view(value));
-  }
-}
-
 }  // namespace
 
 std::string render_json(const Status& status) { return json::write_pretty(document(status), 2) + "\n"; }
 
-std::string render_yaml(const Status& status) {
-  YAML::Emitter out;
-  emit(out, document(status));
-  return std::string(out.c_str()) + "\n";
-}
+std::string render_yaml(const Status& status) { return config::to_yaml(document(status)); }
 
 }  // namespace cnspec::status
