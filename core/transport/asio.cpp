@@ -67,6 +67,8 @@ class Driver final : public Engine::Loop, public std::enable_shared_from_this<Dr
 
   void send(Request request, Transport::Done done) {
     auto exchange = std::make_shared<Exchange>(loop_);
+    exchange->deadline = request.deadline;
+    if (request.sink) exchange->max_silence = request.max_silence;
     exchange->request = std::move(request);
     exchange->done = std::move(done);
     attempt(exchange);
@@ -105,17 +107,26 @@ class Driver final : public Engine::Loop, public std::enable_shared_from_this<Dr
     Transport::Done done;
     asio::steady_timer timer;  // the deadline, or the pause before the next attempt
     int attempts = 0;
+    Deadline deadline = Deadline::max();
+    std::chrono::milliseconds max_silence{0};
+    Deadline heard;  // when something came last
+
+    Deadline end() const {
+      return max_silence.count() > 0 ? std::min(deadline, heard + max_silence) : deadline;
+    }
   };
 
   void attempt(const std::shared_ptr<Exchange>& exchange) {
     const std::uint64_t id = ++last_id_;
     ++exchange->attempts;
-    if (exchange->request.deadline != Deadline::max()) {
-      exchange->timer.expires_at(exchange->request.deadline);
-      exchange->timer.async_wait([self = weak_from_this(), id](error_code ec) {
-        const auto driver = self.lock();
-        if (!ec && driver && driver->engine_) driver->engine_->expire(id);
-      });
+    exchange->heard = std::chrono::steady_clock::now();
+    expire_in_time(exchange, id);
+    if (exchange->request.sink) {
+      exchange->request.sink = [sink = std::move(exchange->request.sink), weak = std::weak_ptr(exchange)](
+                                   const Response& head, std::string_view bytes) {
+        if (const auto heard = weak.lock()) heard->heard = std::chrono::steady_clock::now();
+        return sink(head, bytes);
+      };
     }
     const bool again = exchange->request.repeat == Request::Repeat::kFreely;
     Request request = again ? exchange->request : std::move(exchange->request);
@@ -127,6 +138,19 @@ class Driver final : public Engine::Loop, public std::enable_shared_from_this<Dr
                      if (!pause) return finish(exchange, std::move(result));
                      wait_and_repeat(exchange, *pause);
                    });
+  }
+
+  // The deadline stands; the end of the other side's silence moves with what it says.
+  void expire_in_time(const std::shared_ptr<Exchange>& exchange, std::uint64_t id) {
+    if (exchange->end() == Deadline::max()) return;
+    exchange->timer.expires_at(exchange->end());
+    exchange->timer.async_wait([self = weak_from_this(), weak = std::weak_ptr(exchange), id](error_code ec) {
+      const auto driver = self.lock();
+      const auto waiting = weak.lock();
+      if (ec || !driver || !driver->engine_ || !waiting) return;
+      if (std::chrono::steady_clock::now() < waiting->end()) return driver->expire_in_time(waiting, id);
+      driver->engine_->expire(id);
+    });
   }
 
   // Never from inside send or the engine: the caller may do anything.

@@ -74,7 +74,9 @@ struct Exchange {
   std::unique_ptr<CURL, EasyCleanup> easy;
   std::unique_ptr<curl_slist, ListCleanup> headers;
   Steady::time_point started = Steady::now();
+  std::size_t received = 0;  // bytes of the body
   bool too_large = false;
+  bool sink_full = false;
   bool too_many_headers = false;
   char error[CURL_ERROR_SIZE] = {};
 };
@@ -253,9 +255,15 @@ class CurlEngine final : public Engine {
   static std::size_t on_body(const char* data, std::size_t size, std::size_t count, void* self) {
     auto& x = *static_cast<Exchange*>(self);
     size *= count;
-    if (size > x.request.max_answer - std::min(x.request.max_answer, x.response.body.size())) {
+    if (size > x.request.max_answer - std::min(x.request.max_answer, x.received)) {
       x.too_large = true;
       return 0;
+    }
+    x.received += size;
+    if (x.request.sink) {
+      x.response.status = static_cast<int>(number(x, CURLINFO_RESPONSE_CODE));
+      x.sink_full = !x.request.sink(x.response, {data, size});
+      return x.sink_full ? 0 : size;
     }
     x.response.body.append(data, size);
     return size;
@@ -311,11 +319,11 @@ class CurlEngine final : public Engine {
     const auto it = exchanges_.find(easy);
     if (options_.trace) {
       const Exchange& x = *it->second;
-      options_.trace(x.request.method + " " + shown(x.request.url) + ": " +
-                     (result ? "HTTP " + std::to_string(result->status) + ", " +
-                                   std::to_string(result->body.size()) + " bytes"
-                             : result.error().message()) +
-                     ", " + duration_text(Steady::now() - x.started));
+      options_.trace(
+          x.request.method + " " + shown(x.request.url) + ": " +
+          (result ? "HTTP " + std::to_string(result->status) + ", " + std::to_string(x.received) + " bytes"
+                  : result.error().message()) +
+          ", " + duration_text(Steady::now() - x.started));
     }
     curl_multi_remove_handle(multi_, easy);
     const Done done = std::move(it->second->done);
@@ -396,6 +404,10 @@ class CurlEngine final : public Engine {
   }
 
   static Error timeout_error(const Exchange& x) {
+    if (x.request.max_silence.count() > 0 && Steady::now() < x.request.deadline) {
+      return about(x, "nothing came for " + duration_text(x.request.max_silence) + ", " + waited_for(x),
+                   ErrorKind::kTimeout);
+    }
     const auto patience =
         std::max(std::chrono::duration_cast<std::chrono::milliseconds>(x.request.deadline - x.started),
                  std::chrono::milliseconds(0));
@@ -457,6 +469,7 @@ class CurlEngine final : public Engine {
           return about(x, "the answer has more than " + std::to_string(x.request.max_answer) + " bytes",
                        ErrorKind::kInvalid);
         }
+        if (x.sink_full) return about(x, "not wanted any more", ErrorKind::kCancelled);
         if (x.too_many_headers) return about(x, "the answer has too many headers", ErrorKind::kInvalid);
         return about(x, detail, ErrorKind::kFailed);
       case CURLE_OPERATION_TIMEDOUT: return timeout_error(x);

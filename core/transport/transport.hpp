@@ -22,6 +22,8 @@ namespace cnspec::transport {
 using Headers = std::vector<std::pair<std::string, std::string>>;
 using Deadline = std::chrono::steady_clock::time_point;
 
+struct Response;
+
 struct Request {
   std::string method = "GET";
   std::string url = {};  // absolute, http or https
@@ -31,6 +33,12 @@ struct Request {
   std::size_t max_answer = 1 << 20;  // a larger body is an error
   bool insecure = false;             // accept any certificate
   bool no_proxy = false;             // ask directly, whatever the settings say
+  // Given what comes of a body, on the loop's thread and with the answer's status and headers, in place of
+  // Response::body; max_answer counts all the same. False: no more of it; the exchange ends with kCancelled.
+  // Throws nothing. Not together with Repeat::kFreely.
+  std::function<bool(const Response& head, std::string_view bytes)> sink = {};
+  // Of an exchange with a sink: nothing coming for so long is kTimeout as well; zero: no limit.
+  std::chrono::milliseconds max_silence{0};
 
   // Whether the other side may be told twice.
   enum class Repeat {
