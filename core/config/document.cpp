@@ -7,15 +7,17 @@
 #include <set>
 #include <sstream>
 
-#include "base/json.hpp"
 #include "base/text.hpp"
 #include "config/config.hpp"
+#include "config/json_text.hpp"
 #include "config/keys.hpp"
 
 namespace cnspec::config {
 namespace {
 
-bool is_json(const std::string& text) { return trim(text).starts_with('{') && json::parse(text).has_value(); }
+bool is_json(const std::string& text) {
+  return trim(text).starts_with('{') && parse_spelled(text).has_value();
+}
 
 // JSON that yaml-cpp cannot read, such as a character written as two surrogates; places are lost.
 YAML::Node from_json(const json::Value& value) {
@@ -31,8 +33,8 @@ YAML::Node from_json(const json::Value& value) {
     for (const auto& item : value.GetArray()) out.push_back(from_json(item));
     return out;
   }
-  if (value.IsString()) return YAML::Node(std::string(json::view(value)));
-  return value.IsNull() ? YAML::Node(YAML::NodeType::Null) : YAML::Node(json::write(value));
+  if (value.IsNull()) return YAML::Node(YAML::NodeType::Null);
+  return YAML::Node(value.IsBool() ? value.GetBool() ? "true" : "false" : text_of(value));
 }
 
 // yaml-cpp would read it and write something else.
@@ -103,7 +105,7 @@ Result<YAML::Node> parse(const std::string& text, const std::string& name) {
       return unusable(place(name, second.mark) + ": expected one document, found another");
   } catch (const YAML::Exception& error) {
     if (!is_json(text)) return unusable(place(name, error.mark) + ": " + printable(error.msg));
-    root = from_json(*json::parse(text));
+    root = from_json(*parse_spelled(text));
   }
   if (!root.IsNull() && !root.IsMap())
     return unusable(name + ": expected \"key: value\" lines (YAML) or a JSON object");
@@ -442,7 +444,7 @@ void set_member(json::Value& object, const std::string& key, json::Value value,
 
 Result<std::string> edited_json(const std::string& text, const std::vector<Change>& changes,
                                 const std::string& name) {
-  auto document = json::parse(text);
+  auto document = parse_spelled(text);
   if (!document) return fail(name + ": " + document.error().message(), ErrorKind::kConfig);
   auto& alloc = document->GetAllocator();
   for (const Change& change : changes) {
@@ -463,8 +465,7 @@ Result<std::string> edited_json(const std::string& text, const std::vector<Chang
       set_member(*document, edit.key, std::move(value), alloc);
     }
   }
-  const int indentation = indentation_of(text);
-  return (indentation == 0 ? json::write(*document) : json::write_pretty(*document, indentation)) + "\n";
+  return write_spelled(*document, indentation_of(text)) + "\n";
 }
 
 }  // namespace

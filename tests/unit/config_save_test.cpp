@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <yaml-cpp/yaml.h>
 
 #include <thread>
 
@@ -99,6 +100,45 @@ TEST(ConfigEditTest, JsonStaysJson) {
             "{\"scan_interval\":{\"splay\":7,\"timer\":5}}\n");
   EXPECT_EQ(after("{\"a\": 1, \"b\": 2}", {{"a", std::nullopt}}), "{\"b\":2}\n");
   EXPECT_EQ(after("", {{"a", "x"}}, "c.json"), "{\n  \"a\": \"x\"\n}\n");
+}
+
+TEST(ConfigEditTest, NumbersOfJsonStayAsTheyAreSpelled) {
+  EXPECT_EQ(after("{\"mrn\":55555555555555555555555555,\"x\":[1.50,-0,1E5,0.1000000000000000055]}",
+                  {{"name", "n"}}),
+            "{\"mrn\":55555555555555555555555555,\"x\":[1.50,-0,1E5,0.1000000000000000055],"
+            "\"name\":\"n\"}\n");
+  EXPECT_EQ(after("{\n  \"a\": {\"b\": 18446744073709551616}\n}", {{"name", "1"}}),
+            "{\n  \"a\": {\n    \"b\": 18446744073709551616\n  },\n  \"name\": \"1\"\n}\n");
+  // The reader of YAML cannot read this one.
+  EXPECT_EQ(
+      after("{\"s\":\"\\ud83d\\ude00\",\"scan_interval\":{\"splay\":1e1}}", {{"scan_interval.timer", "5"}}),
+      "{\"s\":\"\xF0\x9F\x98\x80\",\"scan_interval\":{\"splay\":1e1,\"timer\":5}}\n");
+}
+
+TEST(ConfigEditTest, JsonNestedTooDeeplyIsNotTouched) {
+  const std::string deep = "{\"a\":" + std::string(70, '[') + std::string(70, ']') + "}";
+  EXPECT_EQ(after(deep, {{"name", "x"}}),
+            "error: mondoo.yml: is too large or nested too deeply to be changed");
+}
+
+// Found by fuzzing: YAML's reader takes U+0085 for the end of a line, its writer for a character.
+TEST(ConfigEditTest, ACharacterThatReaderAndWriterSeeDifferentlyIsNotLost) {
+  for (const std::string value : {"\"a\xC2\x85z\"", R"("a\Nb\n")", R"("-\nx\N-\n")"}) {
+    const std::string text = "{key: " + value + ", x: y}\n";
+    const std::string changed = after(text, {{"mrn", "//m"}});
+    const YAML::Node now = YAML::Load(changed);
+    EXPECT_EQ(now["key"].Scalar(), YAML::Load(text)["key"].Scalar()) << changed;
+    EXPECT_EQ(now["mrn"].Scalar(), "//m");
+  }
+}
+
+// Found by fuzzing.
+TEST(ConfigEditTest, AnEntryOfAMappingThatIsNotThereMakesIt) {
+  for (const std::string text : {"", "name: x\n", "scan_interval:\nname: x\n", "{name: x}\n"}) {
+    const std::string changed = after(text, {{"scan_interval.timer", "5"}});
+    EXPECT_EQ(YAML::Load(changed)["scan_interval"]["timer"].Scalar(), "5") << text << "became " << changed;
+    EXPECT_EQ(after(text, {{"scan_interval.timer", std::nullopt}}), text);
+  }
 }
 
 TEST(ConfigEditTest, SaysWhereATextCannotBeChanged) {
