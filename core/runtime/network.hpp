@@ -7,6 +7,7 @@
 
 #include "auth/auth.hpp"
 #include "auth/exchange.hpp"
+#include "base/crypto.hpp"
 #include "base/error.hpp"
 #include "transport/engine.hpp"
 
@@ -17,6 +18,7 @@ struct Network {
   transport::MakeEngine make_engine;
   Result<std::unique_ptr<auth::Authenticator>> (*make_authenticator)(const auth::Credentials& credentials);
   Result<std::unique_ptr<auth::Exchange>> (*make_exchange)(const auth::Claimant& claimant);
+  const Crypto* crypto;
 };
 
 // Loads cnspec-network.so, which lies where the program was installed, and keeps it.
