@@ -200,4 +200,12 @@ Inventory discover(const SearchOptions& options) {
   return std::move(search.inventory);
 }
 
+Result<Found> examine(const SearchOptions&, const fs::path& file, Origin origin) {
+  Trust trust;
+  if (auto good = trust.check_folder(file.parent_path()); !good) return fail(good.error());
+  auto manifest = describe(trust, file);
+  if (!manifest) return fail(manifest.error());
+  return Found{std::move(*manifest), file, origin};
+}
+
 }  // namespace cnspec::provider

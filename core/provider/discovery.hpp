@@ -59,4 +59,7 @@ std::vector<Folder> search_folders(const SearchOptions& options, std::vector<Ref
 // One bad entry never hides the good ones. Order: folders as given, entries by name.
 Inventory discover(const SearchOptions& options);
 
+// Judges one file as discover() would, wherever it lies; its folder must be trusted as well.
+Result<Found> examine(const SearchOptions& options, const std::filesystem::path& file, Origin origin);
+
 }  // namespace cnspec::provider

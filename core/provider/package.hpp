@@ -5,12 +5,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/crypto.hpp"
 #include "base/error.hpp"
 #include "provider/archive_module.hpp"
 
@@ -57,18 +56,10 @@ struct Expected {
 // runs here; fills in what `expected` leaves open.
 Result<void> expect_as_named(std::string_view file_name, Expected& expected);
 
-// SHA-256 of all that was added.
-class Hash {
- public:
-  virtual ~Hash() = default;
-  virtual void add(std::string_view bytes) = 0;
-  virtual std::string hex() = 0;  // ends it
-};
-
 // What unpacking needs of modules that are loaded for it.
 struct PackageTools {
   cnspec_read_archive_fn* read_archive = nullptr;
-  std::function<std::unique_ptr<Hash>()> sha256;
+  const Crypto* crypto = nullptr;
 };
 
 struct PackageLimits {
