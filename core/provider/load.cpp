@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -17,15 +16,13 @@
 #include "provider/provider.hpp"
 #include "provider/request.hpp"
 #include "provider/sink.hpp"
+#include "provider/table.hpp"
 #include "provider/trust.hpp"
 
 namespace cnspec::provider {
 namespace {
 
 namespace dll = boost::dll;
-
-// Majors that a library of another age could export.
-constexpr int kLastMajor = 32;
 
 tl::unexpected<Error> refuse(std::string what) { return fail(std::move(what), ErrorKind::kInvalid); }
 
@@ -47,19 +44,6 @@ Libraries& libraries() {
   return loaded;
 }
 
-// The loader's own words, without the path that the caller says already.
-Error loader_error(const std::filesystem::path& path) {
-  const char* said = ::dlerror();
-  std::string why = said ? said : "the loader does not say why";
-  if (why.starts_with(path.string() + ": "))
-    return Error("cannot be loaded: " + why.substr(path.string().size() + 2));
-  if (const auto end = why.find(": cannot open shared object file"); end != std::string::npos) {
-    return Error("cannot be loaded: it needs " + why.substr(0, end) + ", which cannot be found")
-        .hint("Install the package that has " + why.substr(0, end) + ".");
-  }
-  return Error("cannot be loaded: " + why);
-}
-
 // The library of this file: mapped now, or before.
 Result<Library*> map_library(const TrustedFile& file, const Manifest& manifest) {
   std::error_code failed;
@@ -75,54 +59,6 @@ Result<Library*> map_library(const TrustedFile& file, const Manifest& manifest) 
   library->file = std::move(loaded);
   library->host = std::make_unique<Host>(manifest.name);
   return all.emplace_back(std::move(library)).get();
-}
-
-Result<cnspec_provider_entry_v1_fn> find_entry(const dll::shared_library& file) {
-  if (file.has(CNSPEC_PROVIDER_ENTRY_V1))
-    return &file.get<const cnspec_provider_v1*(std::uint32_t)>(CNSPEC_PROVIDER_ENTRY_V1);
-  std::vector<std::string> found;
-  for (int major = 0; major <= kLastMajor; ++major) {
-    const std::string name = "cnspec_provider_entry_v" + std::to_string(major);
-    if (file.has(name)) found.push_back(name);
-  }
-  Error error(
-      "speaks no version of the ABI that this cnspec does: expected the function " CNSPEC_PROVIDER_ENTRY_V1
-      ", found " +
-          (found.empty() ? "none of that kind" : join(found, ", ")),
-      ErrorKind::kInvalid);
-  if (found.empty()) return fail(std::move(error));
-  return fail(std::move(error).hint("Use a version of the provider that was built for ABI version 1."));
-}
-
-// The provider's table, copied as far as both sides know it.
-Result<cnspec_provider_v1> read_table(const cnspec_provider_v1* theirs, std::string_view section) {
-  if (!theirs) {
-    return refuse("does not work with this cnspec, which speaks version " + std::to_string(CNSPEC_ABI_MAJOR) +
-                  "." + std::to_string(CNSPEC_ABI_MINOR) + " of the ABI");
-  }
-  cnspec_provider_v1 table{};
-  // A larger one comes from a later minor version; nothing is as large as this.
-  constexpr std::uint32_t kAbsurd = 1 << 16;
-  if (theirs->struct_size < sizeof table || theirs->struct_size > kAbsurd) {
-    return refuse("its table says that it has " + std::to_string(theirs->struct_size) + " bytes, expected " +
-                  std::to_string(sizeof table) + (theirs->struct_size > kAbsurd ? "" : " or more"));
-  }
-  std::memcpy(&table, theirs, sizeof table);
-  const std::pair<const char*, bool> required[] = {{"open", table.open != nullptr},
-                                                   {"connect", table.connect != nullptr},
-                                                   {"identify", table.identify != nullptr},
-                                                   {"fetch", table.fetch != nullptr},
-                                                   {"disconnect", table.disconnect != nullptr},
-                                                   {"close", table.close != nullptr}};
-  for (const auto& [name, there] : required) {
-    if (!there) return refuse(std::string("its table has no callback \"") + name + "\" (NULL)");
-  }
-  if (view(table.manifest) != section) {
-    return refuse("its table's manifest is not the one in its section " CNSPEC_MANIFEST_SECTION " (" +
-                  std::to_string(table.manifest.data ? table.manifest.size : 0) + " bytes against " +
-                  std::to_string(section.size()) + ")");
-  }
-  return table;
 }
 
 // The one instance of a loaded provider, kept open by everything that uses it.
@@ -279,7 +215,7 @@ Result<std::shared_ptr<Instance>> load(const std::filesystem::path& path, std::s
   if (!library) return fail(library.error());
   if (!file->still_there()) return fail(replaced);
   if ((*library)->open) return fail("is in use already; a provider has one instance at a time");
-  auto entry = find_entry((*library)->file);
+  auto entry = find_entry((*library)->file.native());
   if (!entry) return fail(entry.error());
   auto table = read_table((*entry)(CNSPEC_ABI_MINOR), *section);
   if (!table) return fail(table.error());
