@@ -55,11 +55,12 @@ Result<std::unique_ptr<Runtime>> Runtime::create(Options options) {
   return runtime;
 }
 
+provider::SearchOptions Runtime::search() const {
+  return {options_.providers_paths, library_folder() / "providers"};
+}
+
 const provider::Inventory& Runtime::providers() {
-  if (!providers_) {
-    providers_ = std::make_unique<provider::Inventory>(
-        provider::discover({options_.providers_paths, library_folder() / "providers"}));
-  }
+  if (!providers_) providers_ = std::make_unique<provider::Inventory>(provider::discover(search()));
   return *providers_;
 }
 

@@ -49,6 +49,8 @@ class Runtime {
   const Options& options() const { return options_; }
   transport::Deadline deadline() const { return deadline_; }
 
+  // Where and how providers are looked for.
+  provider::SearchOptions search() const;
   // Looked for when first asked; runs no provider.
   const provider::Inventory& providers();
 

@@ -1,6 +1,5 @@
 #include "status/bundle.hpp"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,8 +12,7 @@
 
 #include "base/interrupt.hpp"
 #include "base/text.hpp"
-#include "runtime/network.hpp"
-#include "status/bundle_module.hpp"
+#include "runtime/archive.hpp"
 
 namespace cnspec::status {
 namespace {
@@ -23,19 +21,6 @@ constexpr char kTaken[] = "there is already something of that name";
 
 Error cannot_write(const std::filesystem::path& path, const std::string& why) {
   return Error("the bundle " + printable(path.string()) + " cannot be written: " + why);
-}
-
-Result<cnspec_write_bundle_fn*> load_module() {
-  const auto path = runtime::library_folder() / "cnspec-bundle.so";
-  void* module = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  void* write = module ? ::dlsym(module, "cnspec_write_bundle") : nullptr;
-  if (!write) {
-    const char* why = ::dlerror();
-    return fail(
-        Error("the module that writes bundles cannot be loaded: " + std::string(why ? why : path.c_str()))
-            .hint("install cnspec again; its bin and lib folders belong together"));
-  }
-  return reinterpret_cast<cnspec_write_bundle_fn*>(write);
 }
 
 std::string without(std::string text, const std::vector<std::string>& secrets) {
@@ -64,10 +49,10 @@ Result<void> check_bundle(const std::filesystem::path& path) {
 Result<void> write_bundle(const std::filesystem::path& path,
                           const std::vector<std::pair<std::string, std::string>>& files,
                           const std::vector<std::string>& secrets) {
-  const auto write = load_module();
-  if (!write) return fail(write.error());
+  const auto archive = runtime::load_archive();
+  if (!archive) return fail(archive.error());
   std::vector<std::string> texts;
-  std::vector<cnspec_bundle_file> entries;
+  std::vector<cnspec_archive_file> entries;
   texts.reserve(files.size());
   for (const auto& [name, text] : files) {
     texts.push_back(without(text, secrets));
@@ -77,7 +62,8 @@ Result<void> write_bundle(const std::filesystem::path& path,
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return fail(cannot_write(path, errno == EEXIST ? kTaken : std::strerror(errno)));
   std::string why;
-  if (const char* problem = (*write)(fd, entries.data(), entries.size(), std::time(nullptr))) why = problem;
+  if (const char* problem = archive->write(fd, entries.data(), entries.size(), std::time(nullptr)))
+    why = problem;
   if (why.empty() && ::fsync(fd) != 0) why = std::strerror(errno);
   if (::close(fd) != 0 && why.empty()) why = std::strerror(errno);
   if (why.empty()) return {};
