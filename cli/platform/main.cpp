@@ -32,6 +32,7 @@ struct Arguments {
   std::size_t max_connections = 256;
   std::string latest_version = kVersion;
   bool access_log = false;
+  std::string registry;
 
   std::string space;
   std::string expires = "1h";
@@ -74,6 +75,11 @@ Result<ServerOptions> server_options(const Arguments& arguments) {
   options.request_timeout = *timeout;
   options.max_connections = arguments.max_connections;
   options.access_log = arguments.access_log;
+  if (!arguments.registry.empty()) {
+    auto registry = RegistryFolder::open(arguments.registry);
+    if (!registry) return fail(registry.error());
+    options.registry = std::make_shared<const RegistryFolder>(std::move(*registry));
+  }
   for (const std::string& delay : arguments.delays) {
     if (auto added = options.faults.add_delay(delay); !added) return fail(added.error());
   }
@@ -307,6 +313,8 @@ int run(int argc, char** argv) {
   add_data(serving, arguments);
   serving.add_flag("--access-log", arguments.access_log, "Write a line about each request to standard error");
   add(serving, "--latest-version", arguments.latest_version, "VERSION", "Announced in every latest.json");
+  add(serving, "--registry", arguments.registry, "DIR",
+      "Folder served below /providers/, such as `cnspec providers mirror` makes it");
   add(serving, "--request-timeout", arguments.request_timeout, "DURATION", "Time for a request to arrive");
   add(serving, "--max-connections", arguments.max_connections, "N", "Connections held at a time")
       ->check(CLI::Range(1, 100000).description(""));

@@ -17,6 +17,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <charconv>
@@ -24,6 +25,7 @@
 #include <cstdlib>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "base/log.hpp"
 
@@ -41,6 +43,8 @@ constexpr std::size_t kMaxHeader = 16 << 10;
 constexpr std::size_t kMaxBody = 1 << 20;
 constexpr std::size_t kReadSize = 4 << 10;
 constexpr std::size_t kMaxDrained = 16 << 20;
+constexpr std::size_t kPiece = 64 << 10;  // of a file
+constexpr std::string_view kRegistry = "providers/";
 constexpr std::chrono::seconds kIdle{60};
 constexpr std::chrono::seconds kLinger{2};
 constexpr std::chrono::seconds kGrace{1};
@@ -189,8 +193,10 @@ class Server::State::Connection : public std::enable_shared_from_this<Connection
   asio::awaitable<Answer> answer(Call call, std::string verb);
   asio::awaitable<Answer> work(Call call);
   asio::awaitable<bool> send(const Answer& answer, unsigned version, bool keep_alive, bool without_body);
+  asio::awaitable<bool> send_file(Served file, unsigned version, bool keep_alive, bool without_body);
   asio::awaitable<void> close();
   void log(std::string_view what, const Answer& answer, Clock::time_point begin) const;
+  void log_file(const std::string& what, int status, Clock::time_point begin) const;
 
   State& server_;
   asio::ssl::stream<tcp::socket> stream_;
@@ -278,6 +284,18 @@ asio::awaitable<bool> Server::State::Connection::exchange() {
     stream_.next_layer().close(error);
     co_return false;
   }
+  const bool keep_alive = request.keep_alive() && !server_.stopping;
+  const bool reads = verb == "GET" || verb == "HEAD";
+  if (!failure_wanted && reads && server_.options.registry && call.method.starts_with(kRegistry)) {
+    Conditions conditions;
+    conditions.if_none_match = header(request, http::field::if_none_match);
+    conditions.if_range = header(request, http::field::if_range);
+    conditions.range = header(request, http::field::range);
+    Served file = server_.options.registry->find(call.method.substr(kRegistry.size()), conditions);
+    log_file(what, file.status, begin);
+    if (!co_await send_file(std::move(file), request.version(), keep_alive, verb == "HEAD")) co_return false;
+    co_return keep_alive;
+  }
   Answer reply;
   if (failure_wanted) {
     reply = failed_on_demand(*failure_wanted, call);
@@ -285,7 +303,6 @@ asio::awaitable<bool> Server::State::Connection::exchange() {
     reply = co_await answer(std::move(call), verb);
   }
   log(what, reply, begin);
-  const bool keep_alive = request.keep_alive() && !server_.stopping;
   if (!co_await send(reply, request.version(), keep_alive, verb == "HEAD")) co_return false;
   co_return keep_alive;
 }
@@ -351,6 +368,45 @@ asio::awaitable<bool> Server::State::Connection::send(const Answer& answer, unsi
   co_return !error;
 }
 
+asio::awaitable<bool> Server::State::Connection::send_file(Served file, unsigned version, bool keep_alive,
+                                                           bool without_body) {
+  http::response<http::empty_body> response(static_cast<http::status>(file.status), version);
+  response.set(http::field::server, "cnspec-platform");
+  response.set(http::field::cache_control, "no-cache");
+  response.keep_alive(keep_alive);
+  const bool has_body = file.status == 200 || file.status == 206;
+  if (!file.etag.empty()) {
+    response.set(http::field::etag, file.etag);
+    response.set(http::field::accept_ranges, "bytes");
+  }
+  if (has_body) response.set(http::field::content_type, file.content_type);
+  if (file.status == 206) {
+    response.set(http::field::content_range, "bytes " + std::to_string(file.first) + "-" +
+                                                 std::to_string(file.first + file.size - 1) + "/" +
+                                                 std::to_string(file.whole));
+  } else if (file.status == 416) {
+    response.set(http::field::content_range, "bytes */" + std::to_string(file.whole));
+  }
+  if (file.status != 304) response.content_length(has_body ? file.size : 0);
+  http::response_serializer<http::empty_body> head(response);
+  error_code error;
+  allow(server_.options.request_timeout, false);
+  co_await http::async_write_header(stream_, head, into(error));
+  std::vector<char> piece(has_body && !without_body ? kPiece : 0);
+  std::uint64_t sent = 0;
+  while (!error && !piece.empty() && sent < file.size) {
+    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), file.size - sent));
+    const ssize_t got = ::pread(file.fd, piece.data(), wanted, static_cast<off_t>(file.first + sent));
+    if (got <= 0) break;  // it was shortened, which the client notices by its length
+    sent += static_cast<std::uint64_t>(got);
+    allow(server_.options.request_timeout, false);
+    co_await asio::async_write(stream_, asio::buffer(piece.data(), static_cast<std::size_t>(got)),
+                               into(error));
+  }
+  disarm();
+  co_return !error && (piece.empty() || sent == file.size);
+}
+
 // What the client is still sending is read away: closing on unread bytes would reset the connection, and the
 // answer could be lost with it.
 asio::awaitable<void> Server::State::Connection::close() {
@@ -375,6 +431,12 @@ void Server::State::Connection::log(std::string_view what, const Answer& answer,
   if (!answer.who.empty()) line += " by " + answer.who;
   if (!answer.reason.empty()) line += ": " + answer.reason;
   log::write(answer.reason.empty() ? log::Level::kInfo : log::Level::kWarn, line);
+}
+
+void Server::State::Connection::log_file(const std::string& what, int status, Clock::time_point begin) const {
+  if (!server_.options.access_log) return;
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin).count();
+  log::info(what + " " + std::to_string(status) + " " + std::to_string(took) + "ms");
 }
 
 asio::awaitable<void> Server::State::accept() {

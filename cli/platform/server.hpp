@@ -17,6 +17,7 @@
 #include "base/error.hpp"
 #include "crypto.hpp"
 #include "faults.hpp"
+#include "registry.hpp"
 #include "service.hpp"
 
 namespace cnspec::platform {
@@ -28,6 +29,8 @@ struct ServerOptions {
   std::size_t max_connections = 256;
   bool access_log = false;  // one line about each request, on standard error
   Faults faults;
+  std::shared_ptr<const RegistryFolder> registry =
+      nullptr;  // what is below /providers/; null: the service says
 };
 
 // HOST:PORT, with an IPv6 address in brackets.
