@@ -94,6 +94,26 @@ bool is_type(std::string_view type, const Manifest& manifest) {
   return false;
 }
 
+// NAME, and with `pattern` also NAME*.
+bool is_variable(std::string_view s, bool pattern) {
+  if (pattern && s.size() > 1 && s.ends_with('*')) s.remove_suffix(1);
+  return !s.empty() && s.size() <= 128 && !digit(s.front()) &&
+         std::all_of(s.begin(), s.end(), [](char c) { return lower(c) || upper(c) || digit(c) || c == '_'; });
+}
+
+// No path that can be understood in two ways.
+bool is_plain_path(std::string_view s) {
+  return is_one_line(s) && s.size() <= 4096 && ('/' + std::string(s) + '/').find("/../") == std::string::npos;
+}
+
+bool is_file_entry(std::string_view s) {
+  return is_plain_path(s) && (s.starts_with('/') || s == "~" || s.starts_with("~/"));
+}
+
+bool is_program(std::string_view s) {
+  return !s.empty() && is_plain_path(s) && (s.starts_with('/') || s.find('/') == std::string_view::npos);
+}
+
 std::string quoted(std::string_view s) { return '"' + std::string(s) + '"'; }
 
 struct Quoted {
@@ -116,10 +136,7 @@ class Checker {
     expect(is_version(m_.version), line("version"), "version must look like 1.2.3, found ",
            Quoted(m_.version));
     expect(is_one_line(m_.summary), line("summary"), "summary must be one line of text");
-    for (const std::string& host : m_.capabilities.network) {
-      expect(is_host_pattern(host), line("capabilities"),
-             "network must list hosts such as example.com, *.example.com or *, found ", Quoted(host));
-    }
+    capabilities(m_.capabilities);
     std::set<std::string_view> names;
     for (const Connector& c : m_.connectors) connector(c, names);
     std::set<std::string_view> resources;
@@ -140,6 +157,66 @@ class Checker {
   template <class... Parts>
   void expect(bool holds, int line, const Parts&... message) {
     if (!holds && !problem_) problem_ = Problem{line, (std::string() + ... + message)};
+  }
+
+  bool reads_variable(std::string_view name) const {
+    return std::any_of(m_.capabilities.env.begin(), m_.capabilities.env.end(), [&](std::string_view entry) {
+      return entry.ends_with('*') ? name.starts_with(entry.substr(0, entry.size() - 1)) : name == entry;
+    });
+  }
+
+  bool has_flag(std::string_view name) const {
+    return std::any_of(m_.connectors.begin(), m_.connectors.end(), [&](const Connector& c) {
+      return std::any_of(c.flags.begin(), c.flags.end(),
+                         [&](const Flag& f) { return f.name == name && f.type == "string" && !f.secret; });
+    });
+  }
+
+  bool has_argument(std::string_view number) const {
+    int n = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), n);
+    return error == std::errc() && end == number.data() + number.size() && n >= 1 &&
+           std::any_of(m_.connectors.begin(), m_.connectors.end(),
+                       [&](const Connector& c) { return c.max_args >= n; });
+  }
+
+  void capabilities(const Capabilities& c) {
+    const int at = line("capabilities");
+    const auto variable = [&](std::string_view entry, const char* list) {
+      expect(reads_variable(entry.substr(4)), at, list,
+             " names a variable that env does not list: ", Quoted(entry));
+    };
+    for (const std::string_view entry : c.network) {
+      if (entry.starts_with("flag:")) {
+        expect(has_flag(entry.substr(5)), at,
+               "network names no flag of a connector with the type string: ", Quoted(entry));
+      } else if (entry.starts_with("arg:")) {
+        expect(has_argument(entry.substr(4)), at,
+               "network names no argument of a connector: ", Quoted(entry));
+      } else if (entry.starts_with("env:")) {
+        variable(entry, "network");
+      } else {
+        expect(is_host_pattern(entry), at,
+               "network must list hosts such as example.com, *.example.com or *, found ", Quoted(entry));
+      }
+    }
+    for (const std::string_view entry : c.files) {
+      if (entry.starts_with("env:")) {
+        variable(entry, "files");
+      } else {
+        expect(is_file_entry(entry), at,
+               "files must list absolute paths, ~/PATH or env:VARIABLE, without \"..\", found ",
+               Quoted(entry));
+      }
+    }
+    for (const std::string_view entry : c.env) {
+      expect(is_variable(entry, true), at, "env must list names of variables such as HOME or AWS_*, found ",
+             Quoted(entry));
+    }
+    for (const std::string_view entry : c.exec) {
+      expect(is_program(entry), at, "exec must list programs such as rpm or /usr/bin/rpm, found ",
+             Quoted(entry));
+    }
   }
 
   void connector(const Connector& c, std::set<std::string_view>& names) {

@@ -53,11 +53,18 @@ struct Resource {
   int line = 0;
 };
 
+// What a provider may do; all else is kept from it when it runs isolated, and its requests go nowhere else in
+// any case.
 struct Capabilities {
-  std::vector<std::string> network;  // hosts; "*.example.com" and "*" are patterns
-  std::vector<std::string> files;    // folders and files it reads
-  std::vector<std::string> env;      // variables it reads; a trailing "*" is a pattern
-  std::vector<std::string> exec;     // programs it runs
+  // Hosts that it sends HTTP requests to. "*.example.com" and "*" are patterns; "flag:NAME" is the host in a
+  // connector's flag, "arg:N" that in its N-th argument, "env:NAME" that in a variable that it reads: a URL,
+  // or [USER@]HOST[:PORT].
+  std::vector<std::string> network;
+  // Folders and files that it reads: absolute, or below the user's home as ~/FOLDER, or those that a variable
+  // names as env:NAME.
+  std::vector<std::string> files;
+  std::vector<std::string> env;   // variables it reads; a trailing "*" is a pattern
+  std::vector<std::string> exec;  // programs it runs: absolute paths, or names found in the system's folders
 };
 
 struct Manifest {
