@@ -123,13 +123,15 @@ TEST(ConfigEditTest, JsonNestedTooDeeplyIsNotTouched) {
 
 // Found by fuzzing: YAML's reader takes U+0085 for the end of a line, its writer for a character.
 TEST(ConfigEditTest, ACharacterThatReaderAndWriterSeeDifferentlyIsNotLost) {
-  for (const std::string value : {"\"a\xC2\x85z\"", R"("a\Nb\n")", R"("-\nx\N-\n")"}) {
+  for (const std::string value : {"\"a\xC2\x85z\"", R"("a\Nb")"}) {
     const std::string text = "{key: " + value + ", x: y}\n";
     const std::string changed = after(text, {{"mrn", "//m"}});
-    const YAML::Node now = YAML::Load(changed);
-    EXPECT_EQ(now["key"].Scalar(), YAML::Load(text)["key"].Scalar()) << changed;
-    EXPECT_EQ(now["mrn"].Scalar(), "//m");
+    SCOPED_TRACE(changed);
+    EXPECT_EQ(YAML::Load(changed)["key"].Scalar(), YAML::Load(text)["key"].Scalar());
+    EXPECT_EQ(YAML::Load(changed)["mrn"].Scalar(), "//m");
   }
+  EXPECT_EQ(after("{key: \"-\\nx\\N-\\n\"}\n", {{"mrn", "//m"}}),
+            "error: mondoo.yml: cannot be changed without changing what else is in it");
 }
 
 // Found by fuzzing.
