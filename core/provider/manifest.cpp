@@ -118,6 +118,9 @@ manifest::Resource read_resource(Reader& r, const json::Value& v) {
 
 }  // namespace
 
+std::string_view this_os() { return kOs; }
+std::string_view this_arch() { return kArch; }
+
 Result<Manifest> read_manifest(std::string_view section) {
   cnspec_manifest_header header{};
   if (section.size() < sizeof header) {

@@ -22,9 +22,6 @@ struct PackageName {
 std::string package_file_name(const PackageName& package);  // NAME_VERSION_OS_ARCH.tar.xz
 // Nothing when `file_name` is not of that form.
 std::optional<PackageName> parse_package_name(std::string_view file_name);
-// As in the names of packages: linux, amd64.
-std::string_view this_os();
-std::string_view this_arch();
 
 // A file without a name, which is gone when its descriptor is; in the folder for temporary files.
 class TemporaryFile {
