@@ -15,6 +15,9 @@
 
 namespace cnspec::provider {
 
+// As manifests name providers: letters, digits and dashes. Nothing else becomes part of a path.
+bool is_provider_name(std::string_view name);
+
 // What a file name says about a package.
 struct PackageName {
   std::string name, version, os, arch;
@@ -46,7 +49,6 @@ struct Package {
 // What has to be in it. Empty: not known, whatever it is.
 struct Expected {
   std::string name, version;
-  std::string os, arch;
   std::string sha256;  // of the package, in lower-case hex
 };
 // Says so in words, when the package's name says it is something else than what was asked for or than what
