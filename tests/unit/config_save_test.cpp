@@ -121,16 +121,11 @@ TEST(ConfigEditTest, JsonNestedTooDeeplyIsNotTouched) {
             "error: mondoo.yml: is too large or nested too deeply to be changed");
 }
 
-// Found by fuzzing: YAML's reader takes U+0085 for the end of a line, its writer for a character.
-TEST(ConfigEditTest, ACharacterThatReaderAndWriterSeeDifferentlyIsNotLost) {
-  for (const std::string value : {"\"a\xC2\x85z\"", R"("a\Nb")"}) {
-    const std::string text = "{key: " + value + ", x: y}\n";
-    const std::string changed = after(text, {{"mrn", "//m"}});
-    SCOPED_TRACE(changed);
-    EXPECT_EQ(YAML::Load(changed)["key"].Scalar(), YAML::Load(text)["key"].Scalar());
-    EXPECT_EQ(YAML::Load(changed)["mrn"].Scalar(), "//m");
-  }
-  EXPECT_EQ(after("{key: \"-\\nx\\N-\\n\"}\n", {{"mrn", "//m"}}),
+// Found by fuzzing: YAML's reader makes of \N, which is U+0085, a byte that is no UTF-8 and cannot be
+// written.
+TEST(ConfigEditTest, ACharacterThatCannotBeWrittenIsNotLost) {
+  EXPECT_EQ(after("{key: \"a\xC2\x85z\"}\n", {{"mrn", "//m"}}), "key: \"a\\x85z\"\nmrn: \"//m\"\n");
+  EXPECT_EQ(after("{key: \"a\\Nz\"}\n", {{"mrn", "//m"}}),
             "error: mondoo.yml: cannot be changed without changing what else is in it");
 }
 
