@@ -58,16 +58,21 @@ bool is_folder(const fs::path& path) {
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-Result<Manifest> describe(Trust& trust, const fs::path& path) {
-  auto file = trust.open(path);
-  if (!file) return fail(file.error());
-  auto section = read_elf_section(file->fd(), file->size(), CNSPEC_MANIFEST_SECTION);
+Result<Found> describe(Trust& folders, const fs::path& path, Origin origin,
+                       const std::shared_ptr<const TrustPolicy>& trust) {
+  auto opened = open_for(origin, folders, path, trust.get());
+  if (!opened) return fail(opened.error());
+  auto section = read_elf_section(opened->file.fd(), opened->file.size(), CNSPEC_MANIFEST_SECTION);
   if (!section) return fail(section.error());
-  return read_manifest(*section);
+  auto manifest = read_manifest(*section);
+  if (!manifest) return fail(manifest.error());
+  return Found{std::move(*manifest), path, origin, std::move(opened->signer), trust};
 }
 
 class Search {
  public:
+  explicit Search(std::shared_ptr<const TrustPolicy> trust) : policy_(std::move(trust)) {}
+
   Inventory inventory;
 
   void folder(const Folder& folder) {
@@ -94,6 +99,7 @@ class Search {
   void one(const Folder& folder, const std::string& entry) {
     fs::path path = folder.path / entry;
     if (entry.ends_with(".json")) return;
+    if (entry.ends_with(kSignatureSuffix)) return signature(folder, path);
     if (!entry.ends_with(kSuffix)) {
       if (!is_folder(path)) {
         return refuse(path, folder.origin,
@@ -109,9 +115,21 @@ class Search {
             Error("a folder without a provider in it, expected " + printable(file), ErrorKind::kInvalid));
       }
     }
-    auto manifest = describe(trust_, path);
-    if (!manifest) return refuse(path, folder.origin, manifest.error());
-    add({std::move(*manifest), std::move(path), folder.origin});
+    auto found = describe(trust_, path, folder.origin, policy_);
+    if (!found) return refuse(path, folder.origin, found.error());
+    add(std::move(*found));
+  }
+
+  // Looked at with the provider beside it. One that was left behind, or has another name, vouches for
+  // nothing.
+  void signature(const Folder& folder, const fs::path& path) {
+    const fs::path provider = path.parent_path() / path.stem();
+    struct stat info {};
+    if (::lstat(provider.c_str(), &info) == 0) return;
+    refuse(path, folder.origin,
+           Error("a signature without its file, expected " + printable(provider.filename().string()) +
+                     " beside it",
+                 ErrorKind::kInvalid));
   }
 
   // Two providers of one id cannot both answer; nor can two of one name be told apart by those who read it.
@@ -132,6 +150,7 @@ class Search {
     inventory.refused.push_back({path, origin, std::move(reason)});
   }
 
+  const std::shared_ptr<const TrustPolicy> policy_;
   Trust trust_;
   std::unordered_map<std::string, fs::path> ids_;  // of the active ones, and where they are
   std::unordered_map<std::string, fs::path> names_;
@@ -191,7 +210,7 @@ std::vector<Folder> search_folders(const SearchOptions& options, std::vector<Ref
 }
 
 Inventory discover(const SearchOptions& options) {
-  Search search;
+  Search search(options.trust);
   std::vector<Refused> bad_entries;
   const auto folders = search_folders(options, bad_entries);
   search.inventory.refused = std::move(bad_entries);
@@ -200,12 +219,18 @@ Inventory discover(const SearchOptions& options) {
   return std::move(search.inventory);
 }
 
-Result<Found> examine(const SearchOptions&, const fs::path& file, Origin origin) {
+Result<VerifiedFile> open_for(Origin origin, Trust& trusted_folders, const fs::path& path,
+                              const TrustPolicy* trust) {
+  if (origin != Origin::kBundled) return open_verified(trusted_folders, path, trust ? *trust : TrustPolicy{});
+  auto file = trusted_folders.open(path);
+  if (!file) return fail(file.error());
+  return VerifiedFile{std::move(*file), {Signer::State::kBundled, "", ""}};
+}
+
+Result<Found> examine(const SearchOptions& options, const fs::path& file, Origin origin) {
   Trust trust;
   if (auto good = trust.check_folder(file.parent_path()); !good) return fail(good.error());
-  auto manifest = describe(trust, file);
-  if (!manifest) return fail(manifest.error());
-  return Found{std::move(*manifest), file, origin};
+  return describe(trust, file, origin, options.trust);
 }
 
 }  // namespace cnspec::provider

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 #include "provider/manifest.hpp"
+#include "provider/signature.hpp"
 
 namespace cnspec::provider {
 
@@ -23,6 +25,8 @@ struct Found {
   Manifest manifest;
   std::filesystem::path path;
   Origin origin;
+  Signer signer = {};
+  std::shared_ptr<const TrustPolicy> trust = {};  // what it was judged by, for when it is opened again
 };
 
 struct Refused {
@@ -48,13 +52,19 @@ struct Inventory {
 };
 
 struct SearchOptions {
-  std::vector<std::string> flag_paths;  // --providers-path
-  std::filesystem::path bundled;        // the folder beside the program; empty: none
+  std::vector<std::string> flag_paths;            // --providers-path
+  std::filesystem::path bundled;                  // the folder beside the program; empty: none
+  std::shared_ptr<const TrustPolicy> trust = {};  // null: any, and no key is trusted
 };
 
 // The folders in the order of precedence: flag, PROVIDERS_PATH or else the user's and the system's, bundled.
 // An entry that is empty or relative is refused, and so is the environment when the process is elevated.
 std::vector<Folder> search_folders(const SearchOptions& options, std::vector<Refused>& refused);
+
+// Opens a file, which lies in a folder that was checked, and judges its signature as `trust` says; what is
+// bundled needs none.
+Result<VerifiedFile> open_for(Origin origin, Trust& trusted_folders, const std::filesystem::path& path,
+                              const TrustPolicy* trust);
 
 // One bad entry never hides the good ones. Order: folders as given, entries by name.
 Inventory discover(const SearchOptions& options);

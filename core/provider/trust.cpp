@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "base/text.hpp"
@@ -44,13 +46,58 @@ Result<void> check_owner_and_mode(const std::string& what, const std::string& pa
   return {};
 }
 
+// More than any provider has; memory is what it costs.
+constexpr std::uint64_t kMaxSealed = std::uint64_t{512} << 20;
+
+// Nothing that is only mapped needs to be a program; kernels before 6.3 do not know the difference.
+int make_memory_file() {
+#ifndef MFD_NOEXEC_SEAL
+  constexpr unsigned MFD_NOEXEC_SEAL = 8;
+#endif
+  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  const int fd = ::memfd_create("cnspec-provider", kFlags | MFD_NOEXEC_SEAL);
+  return fd < 0 && errno == EINVAL ? ::memfd_create("cnspec-provider", kFlags) : fd;
+}
+
+// How many bytes there were; nothing when errno says why not.
+std::optional<std::uint64_t> copy_contents(int from, int to) {
+  std::vector<char> buffer(1 << 18);
+  std::uint64_t at = 0;
+  while (true) {
+    const ssize_t got = ::pread(from, buffer.data(), buffer.size(), static_cast<off_t>(at));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return std::nullopt;
+    if (got == 0 || at > kMaxSealed) return at;
+    for (ssize_t done = 0; done < got;) {
+      const ssize_t put = ::write(to, buffer.data() + done, static_cast<std::size_t>(got - done));
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) return std::nullopt;
+      done += put;
+    }
+    at += static_cast<std::uint64_t>(got);
+  }
+}
+
 }  // namespace
 
 TrustedFile::TrustedFile(TrustedFile&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)), info_(other.info_) {}
+    : fd_(std::exchange(other.fd_, -1)),
+      path_(std::move(other.path_)),
+      info_(other.info_),
+      sealed_(other.sealed_) {}
 
 TrustedFile::~TrustedFile() {
   if (fd_ >= 0) ::close(fd_);
+}
+
+std::string TrustedFile::descriptor_path() const {
+  // By our number where /proc knows it: a debugger's "self" would be the debugger.
+  const std::string number = "/fd/" + std::to_string(fd_);
+  const std::string path = "/proc/" + std::to_string(::getpid()) + number;
+  struct stat info {};
+  const bool ours =
+      ::stat(path.c_str(), &info) == 0 && info.st_dev == info_.st_dev && info.st_ino == info_.st_ino;
+  return ours ? path : "/proc/self" + number;
 }
 
 bool TrustedFile::still_there() const {
@@ -59,6 +106,36 @@ bool TrustedFile::still_there() const {
   return ::stat(path_.c_str(), &now) == 0 && now.st_dev == info_.st_dev && now.st_ino == info_.st_ino &&
          now.st_size == info_.st_size && now.st_ctim.tv_sec == info_.st_ctim.tv_sec &&
          now.st_ctim.tv_nsec == info_.st_ctim.tv_nsec;
+}
+
+bool TrustedFile::unchanged() const {
+  struct stat now {};
+  return ::fstat(fd_, &now) == 0 && now.st_size == info_.st_size &&
+         now.st_mtim.tv_sec == info_.st_mtim.tv_sec && now.st_mtim.tv_nsec == info_.st_mtim.tv_nsec &&
+         now.st_mode == info_.st_mode && now.st_uid == info_.st_uid;
+}
+
+Result<TrustedFile> TrustedFile::sealed_copy() && {
+  if (size() > kMaxSealed) {
+    return fail(
+        "has " + std::to_string(size()) + " bytes, at most " + std::to_string(kMaxSealed) + " are verified",
+        ErrorKind::kInvalid);
+  }
+  const auto failed = [](const char* what) {
+    return fail(std::string("cannot be copied to memory: ") + what + ": " + std::strerror(errno));
+  };
+  struct stat info {};
+  TrustedFile copy(make_memory_file(), path_, info);
+  if (copy.fd_ < 0) return failed("memfd_create");
+  auto copied = copy_contents(fd_, copy.fd_);
+  if (!copied) return failed("read and write");
+  if (*copied != size() || !unchanged())
+    return fail("was changed while it was being read", ErrorKind::kUntrusted);
+  if (::fcntl(copy.fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+    return failed("F_ADD_SEALS");
+  if (::fstat(copy.fd_, &copy.info_) != 0) return failed("fstat");
+  copy.sealed_ = true;
+  return copy;
 }
 
 Result<void> Trust::check_one(const std::filesystem::path& folder, bool sticky_is_safe) {

@@ -24,14 +24,30 @@ class TrustedFile {
   int fd() const { return fd_; }
   const std::filesystem::path& path() const { return path_; }  // absolute; the last part is no link
   std::uint64_t size() const { return static_cast<std::uint64_t>(info_.st_size); }
+  // A copy in memory that nobody can change: fd() is no longer the file at path().
+  bool sealed() const { return sealed_; }
+
+  // A path that leads to what fd() is, for the loader and for debuggers; as long as this is open.
+  std::string descriptor_path() const;
 
   // Whether path() still names the very file that was checked, unchanged.
   bool still_there() const;
+  // Whether the file that was opened is as it was then, wherever it lies by now. Always so when sealed.
+  bool unchanged() const;
+
+  // Whether both are the same file on disk, or the same copy.
+  bool is_same_as(const TrustedFile& other) const {
+    return info_.st_dev == other.info_.st_dev && info_.st_ino == other.info_.st_ino;
+  }
+
+  // The contents, read once into memory and sealed there.
+  Result<TrustedFile> sealed_copy() &&;
 
  private:
   int fd_;
   std::filesystem::path path_;
   struct stat info_;
+  bool sealed_ = false;
 };
 
 // Remembers what it found out about folders, for one command. Root trusts files of root alone; others trust

@@ -1,0 +1,120 @@
+#include "provider/signature.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/file.hpp"
+#include "base/text.hpp"
+
+namespace cnspec::provider {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The whole of an open file, mapped. A sealed one can neither shrink nor change beneath it.
+class Mapping {
+ public:
+  explicit Mapping(const TrustedFile& file)
+      : size_(file.size()),
+        at_(size_ == 0 ? MAP_FAILED : ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd(), 0)) {}
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() {
+    if (at_ != MAP_FAILED) ::munmap(at_, size_);
+  }
+
+  bool good() const { return at_ != MAP_FAILED; }
+  std::string_view bytes() const { return {static_cast<const char*>(at_), size_}; }
+
+ private:
+  std::size_t size_;
+  void* at_;
+};
+
+bool trusts(const TrustPolicy& policy, const MinisignSignature& signature) {
+  return std::any_of(policy.keys.begin(), policy.keys.end(),
+                     [&](const MinisignKey& key) { return key.id == signature.id; });
+}
+
+tl::unexpected<Error> refuse_unsigned(const TrustedFile& file, const TrustPolicy& policy) {
+  const std::string name = printable(file.path().filename().string());
+  return fail(Error("is not signed, and only signed providers are trusted (trust: signed); expected " + name +
+                        std::string(kSignatureSuffix) +
+                        " beside it, by one of the trusted keys: " + key_ids_text(policy.keys),
+                    ErrorKind::kUntrusted)
+                  .hint("Sign it with one of them: minisign -Sm " + name));
+}
+
+// A signature by one of the trusted keys.
+Result<VerifiedFile> verify(TrustedFile file, const MinisignSignature& signature, const TrustPolicy& policy) {
+  auto crypto = policy.crypto ? policy.crypto() : fail("there is nothing to check signatures with");
+  if (!crypto) return fail(Error::wrap("its signature cannot be checked", crypto.error()));
+  auto copy = std::move(file).sealed_copy();
+  if (!copy) return fail(copy.error());
+  const Mapping contents(*copy);
+  if (!contents.good()) return fail(std::string("cannot be mapped: ") + std::strerror(errno));
+  if (auto good = verify_minisign(signature, policy.keys, contents.bytes(), **crypto); !good) {
+    return fail(Error::wrap("its signature is bad", good.error())
+                    .hint("Get the file and its signature again, from whoever signed them."));
+  }
+  return VerifiedFile{std::move(*copy),
+                     {Signer::State::kVerified, key_id_text(signature.id), signature.trusted_comment}};
+}
+
+}  // namespace
+
+Result<TrustPolicy> make_trust_policy(std::string_view trust, const std::vector<std::string>& keys,
+                                      std::function<Result<const Crypto*>()> crypto) {
+  TrustPolicy policy{trust == "signed", {}, std::move(crypto)};
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    auto key = read_minisign_key(keys[i]);
+    if (!key) return fail(Error::wrap("trusted_keys, number " + std::to_string(i + 1), key.error()));
+    policy.keys.push_back(std::move(*key));
+  }
+  return policy;
+}
+
+std::string to_string(const Signer& signer) {
+  switch (signer.state) {
+    case Signer::State::kBundled: return "bundled";
+    case Signer::State::kUnknownKey: return "signed by unknown key ID " + signer.key_id;
+    case Signer::State::kVerified:
+      return "signed by key ID " + signer.key_id +
+             (signer.comment.empty() ? "" : " (" + printable(signer.comment) + ")");
+    case Signer::State::kUnsigned: break;
+  }
+  return "unsigned";
+}
+
+Result<VerifiedFile> check_signature(TrustedFile file, const std::string* text, const TrustPolicy& policy) {
+  if (!text) {
+    if (policy.signed_only) return refuse_unsigned(file, policy);
+    return VerifiedFile{std::move(file), {}};
+  }
+  auto signature = read_minisign_signature(*text);
+  if (!signature) return fail(Error::wrap("its signature is unusable", signature.error()));
+  if (trusts(policy, *signature)) return verify(std::move(file), *signature, policy);
+  const std::string id = key_id_text(signature->id);
+  if (policy.signed_only) {
+    return fail(Error("is signed by key ID " + id +
+                          ", and only signed providers are trusted (trust: signed); expected one of the trusted keys: " +
+                          key_ids_text(policy.keys),
+                      ErrorKind::kUntrusted)
+                    .hint("Add that public key to trusted_keys if you trust who holds it."));
+  }
+  return VerifiedFile{std::move(file), {Signer::State::kUnknownKey, id, ""}};
+}
+
+Result<VerifiedFile> open_verified(Trust& trust, const fs::path& path, const TrustPolicy& policy) {
+  auto file = trust.open(path);
+  if (!file) return fail(file.error());
+  auto text = read_small_file(path.string() + std::string(kSignatureSuffix), kMaxSignatureFile);
+  if (!text && text.error().kind() != ErrorKind::kNotFound)
+    return fail(Error::wrap("its signature cannot be read", text.error()));
+  return check_signature(std::move(*file), text ? &*text : nullptr, policy);
+}
+
+}  // namespace cnspec::provider
