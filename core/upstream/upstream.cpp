@@ -6,6 +6,7 @@
 #include "base/random.hpp"
 #include "base/text.hpp"
 #include "base/version.hpp"
+#include "upstream/send.hpp"
 
 namespace cnspec::upstream {
 namespace {
@@ -31,19 +32,6 @@ Result<Response> refuse_redirect(Result<Response> answer, const std::string& url
                         std::to_string(status) + "), which is not followed",
                     ErrorKind::kInvalid)
                   .hint("is a login page of this network in between? If not, set the address that is meant"));
-}
-
-// The transport speaks in callbacks; coroutines await one answer.
-asio::awaitable<Result<Response>> send(transport::Transport& transport, Request request) {
-  const auto begin = [&transport](auto handler, Request r) {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    transport.send(std::move(r), [shared](Result<Response> result) { (*shared)(std::move(result)); });
-  };
-  const std::string url = request.url;
-  Result<Response> result =
-      co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(Result<Response>)>(
-          begin, asio::use_awaitable, std::move(request));
-  co_return refuse_redirect(std::move(result), url);
 }
 
 Request document_request(std::string_view updates_url, std::string_view path, Deadline deadline) {
@@ -79,6 +67,19 @@ class ObjectWriter {
 };
 
 }  // namespace
+
+// The transport speaks in callbacks; coroutines await one answer.
+asio::awaitable<Result<Response>> send(transport::Transport& transport, Request request) {
+  const auto begin = [&transport](auto handler, Request r) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    transport.send(std::move(r), [shared](Result<Response> result) { (*shared)(std::move(result)); });
+  };
+  const std::string url = request.url;
+  Result<Response> result =
+      co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(Result<Response>)>(
+          begin, asio::use_awaitable, std::move(request));
+  co_return refuse_redirect(std::move(result), url);
+}
 
 Task<json::Document> Upstream::call(std::string method, std::string body, auth::Authenticator* auth,
                                     Deadline deadline) {

@@ -1,0 +1,56 @@
+// A registry of providers: any web server, or a folder, with
+//   BASE/latest.json, BASE/NAME/VERSION/NAME_VERSION_OS_ARCH.tar.xz, BASE/NAME/VERSION/SHA256SUMS[.minisig]
+// Knows what travels, and nothing of what is in it: hashes and signatures are the caller's to check.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "upstream/registry_answers.hpp"
+#include "upstream/upstream.hpp"
+
+namespace cnspec::upstream {
+
+struct RegistryOptions {
+  std::string base;             // http, https, or file:///FOLDER; without a slash at its end
+  std::filesystem::path cache;  // folder for what was announced last; empty: none
+  Deadline deadline = Deadline::max();
+  std::chrono::milliseconds max_silence{30'000};  // so long a download may stand still
+};
+
+// On the loop's thread. Each error names the URL.
+class Registry {
+ public:
+  // `transport` outlives it; null is enough for a folder.
+  Registry(transport::Transport* transport, RegistryOptions options)
+      : transport_(transport), options_(std::move(options)) {}
+
+  std::string url(const std::string& path) const { return options_.base + "/" + path; }
+
+  // latest.json. What the cache holds is asked for again only if it has changed; a cache that cannot be read
+  // or written is none.
+  Task<Versions> catalog();
+
+  // A small file. kNotFound when it is not there.
+  Task<std::string> text(std::string path, std::size_t max_size);
+
+  // Called as bytes come; `whole` is 0 where nobody knows.
+  using Progress = std::function<void(std::uint64_t done, std::uint64_t whole)>;
+  // Into the file from its beginning. Where the connection breaks it goes on from there, or from the
+  // beginning when the file has changed meanwhile; a second break without a byte in between is the end.
+  // There is no limit to the time it takes as long as something comes. What the file holds after an error is
+  // anything.
+  Task<void> download(std::string path, int fd, std::uint64_t max_size, Progress progress);
+
+ private:
+  Task<transport::Response> get(std::string url, transport::Headers headers, std::size_t max_size);
+
+  transport::Transport* transport_;
+  RegistryOptions options_;
+};
+
+}  // namespace cnspec::upstream

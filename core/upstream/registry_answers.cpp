@@ -1,0 +1,122 @@
+#include "upstream/registry_answers.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/semver.hpp"
+#include "base/text.hpp"
+
+namespace cnspec::upstream {
+namespace {
+
+using transport::Response;
+
+constexpr std::size_t kMaxName = 64;
+constexpr std::string_view kDigits = "0123456789";
+constexpr std::string_view kLower = "abcdefghijklmnopqrstuvwxyz";
+
+bool made_of(std::string_view text, std::initializer_list<std::string_view> allowed) {
+  return std::all_of(text.begin(), text.end(), [&](char c) {
+    return std::any_of(allowed.begin(), allowed.end(), [&](auto set) { return set.find(c) != set.npos; });
+  });
+}
+
+bool is_html(const Response& answer) {
+  return answer.header("content-type").starts_with("text/html") || trim(answer.body).starts_with('<');
+}
+
+std::optional<std::uint64_t> number(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+bool is_provider_name(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxName && kLower.find(text.front()) != text.npos &&
+         made_of(text, {kLower, "ABCDEFGHIJKLMNOPQRSTUVWXYZ", kDigits, "-"});
+}
+
+bool is_provider_version(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxName && kDigits.find(text.front()) != text.npos &&
+         made_of(text, {kLower, "ABCDEFGHIJKLMNOPQRSTUVWXYZ", kDigits, ".-+"}) &&
+         text.find("..") == text.npos && compare_versions(text, text);
+}
+
+Error refusal(const Response& answer, const std::string& url) {
+  const std::string status =
+      "HTTP status " + std::to_string(answer.status) + (is_html(answer) ? ", with a page of HTML" : "");
+  switch (answer.status) {
+    case 404:
+    case 410: return Error(url + ": there is no such file (" + status + ")", ErrorKind::kNotFound);
+    case 401:
+    case 403:
+      return Error(url + ": the registry does not hand it out (" + status + ")", ErrorKind::kRejected);
+    default: return Error(url + ": the registry could not answer (" + status + ")", ErrorKind::kUnavailable);
+  }
+}
+
+Result<Versions> read_catalog(const Response& answer, const std::string& url) {
+  if (answer.status != 200) return fail(refusal(answer, url));
+  const auto document = json::parse(answer.body);
+  const json::Value* providers = document ? json::find(*document, "providers") : nullptr;
+  if (!providers || !providers->IsArray()) {
+    std::string found = document ? "other JSON" : document.error().message();
+    if (!document && is_html(answer)) found = "a page of HTML";
+    return fail(
+        Error(url + ": expected JSON with a list of \"providers\", found " + found, ErrorKind::kInvalid)
+            .hint("is it the address of a registry, and is no login page of this network in between?"));
+  }
+  Versions versions;
+  for (const json::Value& provider : providers->GetArray()) {
+    const auto name = json::get_string(provider, "name");
+    const auto version = json::get_string(provider, "version");
+    if (is_provider_name(name) && is_provider_version(version)) versions.emplace(name, version);
+  }
+  return versions;
+}
+
+bool is_sha256(std::string_view text) { return text.size() == 64 && made_of(text, {kDigits, "abcdef"}); }
+
+Result<Checksums> read_checksums(std::string_view text, const std::string& shown) {
+  Checksums out;
+  for (std::size_t line = 1; !text.empty(); ++line) {
+    const auto end = text.find('\n');
+    std::string_view entry = text.substr(0, end);
+    text = end == text.npos ? std::string_view() : text.substr(end + 1);
+    if (entry.ends_with('\r')) entry.remove_suffix(1);
+    if (trim(entry).empty()) continue;
+    const auto senseless = [&](const char* why) {
+      return fail(shown + ":" + std::to_string(line) + ": " + why, ErrorKind::kInvalid);
+    };
+    std::string sum(entry.substr(0, 64));
+    std::transform(sum.begin(), sum.end(), sum.begin(),
+                   [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
+    // Two spaces, or a space and the star of binary files.
+    const bool well_formed =
+        is_sha256(sum) && entry.size() > 66 && entry[64] == ' ' && (entry[65] == ' ' || entry[65] == '*');
+    if (!well_formed) return senseless("expected 64 hexadecimal digits, two spaces and a file's name");
+    std::string_view name = entry.substr(66);
+    if (name.starts_with("./")) name.remove_prefix(2);
+    const auto [known, is_new] = out.emplace(name, sum);
+    if (!is_new && known->second != sum) return senseless("another sum for a file that stands above");
+  }
+  return out;
+}
+
+std::optional<ContentRange> read_content_range(std::string_view header) {
+  constexpr std::string_view kUnit = "bytes ";
+  const auto dash = header.find('-');
+  const auto slash = header.find('/');
+  if (!header.starts_with(kUnit) || dash == header.npos || slash == header.npos || slash < dash)
+    return std::nullopt;
+  const auto first = number(header.substr(kUnit.size(), dash - kUnit.size()));
+  const auto last = number(header.substr(dash + 1, slash - dash - 1));
+  const auto whole = number(header.substr(slash + 1));
+  if (!first || !last || !whole || *first > *last || *last >= *whole) return std::nullopt;
+  return ContentRange{*first, *last, *whole};
+}
+
+}  // namespace cnspec::upstream
