@@ -65,6 +65,7 @@ std::int32_t code_of(ErrorKind kind) {
     case ErrorKind::kTimeout: return CNSPEC_TIMEOUT;
     case ErrorKind::kCancelled: return CNSPEC_CANCELLED;
     case ErrorKind::kUsage: return CNSPEC_INVALID;
+    case ErrorKind::kRejected: return CNSPEC_PERMISSION_DENIED;
     default: return CNSPEC_FAILED;
   }
 }
@@ -98,6 +99,32 @@ T copy_known(const T* from) {
 }
 
 }  // namespace
+
+Result<transport::Response> exchange(const Services* services, const std::vector<std::string>& hosts,
+                                     transport::Request request, std::chrono::nanoseconds timeout,
+                                     const Limits& limits) {
+  const auto refuse = [](std::string why, ErrorKind kind) { return fail("http: " + std::move(why), kind); };
+  const auto target = url_host(request.url);
+  if (!target) return refuse(target.error().message(), ErrorKind::kUsage);
+  if (!host_allowed(*target, hosts)) {
+    return refuse("the manifest does not allow requests to \"" + *target + "\", it allows " +
+                      (hosts.empty() ? std::string("none") : join(hosts, ", ")),
+                  ErrorKind::kRejected);
+  }
+  if (!services || !services->http)
+    return refuse("there is no network for providers here", ErrorKind::kUnavailable);
+  request.max_answer = kMaxAnswer;
+  request.deadline = limits.deadline;
+  const auto now = Clock::now();
+  if (timeout.count() > 0 && request.deadline - now > timeout) request.deadline = now + timeout;
+  auto response = services->http(std::move(request));
+  if (response && response->body.size() > kMaxAnswer) {
+    return refuse("\"" + *target + "\" answered with " + std::to_string(response->body.size()) +
+                      " bytes, at most " + std::to_string(kMaxAnswer) + " are taken",
+                  ErrorKind::kFailed);
+  }
+  return response;
+}
 
 void Host::serve(std::shared_ptr<const Services> services) {
   const std::lock_guard lock(mutex_);
@@ -308,32 +335,12 @@ struct HostServices {
       if (auto good = read_request(copy_known(raw), request); !good) {
         return refuse(CNSPEC_INVALID, "http: " + good.error().message());
       }
-      const auto target = url_host(request.url);
-      if (!target) return refuse(CNSPEC_INVALID, "http: " + target.error().message());
-      const auto& allowed = c->parts_.manifest->capabilities.network;
-      if (!host_allowed(*target, allowed)) {
-        return refuse(CNSPEC_PERMISSION_DENIED,
-                      "http: the manifest does not allow requests to \"" + *target + "\", it allows " +
-                          (allowed.empty() ? std::string("none") : join(allowed, ", ")));
-      }
-      const auto services = c->host_.services();
-      if (!services || !services->http)
-        return refuse(CNSPEC_UNAVAILABLE, "http: there is no network for providers here");
       if (c->cancelled()) return CNSPEC_CANCELLED;
       if (Clock::now() >= c->limits_.deadline) return CNSPEC_TIMEOUT;
-      request.deadline = c->limits_.deadline;
-      if (raw->timeout_ns > 0) {
-        const auto now = Clock::now();
-        const std::chrono::nanoseconds timeout(raw->timeout_ns);
-        if (request.deadline - now > timeout) request.deadline = now + timeout;
-      }
-      auto response = services->http(std::move(request));
+      const std::chrono::nanoseconds timeout(raw->timeout_ns);
+      auto response =
+          exchange(c->host_.services().get(), c->parts_.hosts, std::move(request), timeout, c->limits_);
       if (!response) return refuse(code_of(response.error().kind()), response.error().message());
-      if (response->body.size() > kMaxAnswer) {
-        return refuse(CNSPEC_FAILED, "http: \"" + *target + "\" answered with " +
-                                         std::to_string(response->body.size()) + " bytes, at most " +
-                                         std::to_string(kMaxAnswer) + " are taken");
-      }
       Call::Answer& kept = c->answers_.emplace_back(Call::Answer{std::move(*response), {}});
       for (const auto& [name, value] : kept.response.headers)
         kept.headers.push_back({to_abi(name), to_abi(value)});
@@ -366,7 +373,6 @@ struct HostServices {
       out.headers.emplace_back(std::move(name), std::move(value));
     }
     out.body = view(raw.body);
-    out.max_answer = kMaxAnswer;
     out.insecure = (raw.flags & CNSPEC_HTTP_INSECURE) != 0;
     out.no_proxy = (raw.flags & CNSPEC_HTTP_NO_PROXY) != 0;
     return {};
@@ -391,7 +397,7 @@ struct HostServices {
   }
 
   static std::int32_t row_begin(void* context, cnspec_sink handle, cnspec_str type, cnspec_str id) noexcept {
-    return into_sink(context, handle, "row_begin", [&](Call& c, RowSink& rows) -> std::int32_t {
+    return into_sink(context, handle, "row_begin", [&](Call& c, Sink& rows) -> std::int32_t {
       if (c.cancelled() || c.late()) {
         c.stopped_ = true;
         return CNSPEC_SINK_CANCELLED;
@@ -411,14 +417,14 @@ struct HostServices {
 
   static std::int32_t put(void* context, cnspec_sink handle, std::uint32_t field,
                           const cnspec_value* value) noexcept {
-    return into_sink(context, handle, "put", [&](Call&, RowSink& rows) -> std::int32_t {
+    return into_sink(context, handle, "put", [&](Call&, Sink& rows) -> std::int32_t {
       if (!value) return rows.violate("put a field without a value (NULL)");
       return rows.put(field, *value);
     });
   }
 
   static std::int32_t row_end(void* context, cnspec_sink handle) noexcept {
-    return into_sink(context, handle, "row_end", [&](Call&, RowSink& rows) { return rows.row_end(); });
+    return into_sink(context, handle, "row_end", [&](Call&, Sink& rows) { return rows.row_end(); });
   }
 };
 

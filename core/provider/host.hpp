@@ -54,15 +54,21 @@ class Host {
   std::vector<Call*> calls_;  // those that run
 };
 
+// One exchange for a provider, when `hosts` (as for host_allowed) allow it: kRejected when not, kUsage for a
+// request that is none.
+Result<transport::Response> exchange(const Services* services, const std::vector<std::string>& hosts,
+                                     transport::Request request, std::chrono::nanoseconds timeout,
+                                     const Limits& limits);
+
 // One call into the provider, on this thread, from construction to destruction. It is what a handle stands
 // for.
 class Call {
  public:
   struct Parts {
-    const Manifest* manifest = nullptr;
+    const std::vector<std::string>& hosts;                        // that may be asked by HTTP
     const Config* config = nullptr;                               // null: there are no flags yet
     const std::map<std::string, std::string>* secrets = nullptr;  // copied, and wiped at the end
-    RowSink* sink = nullptr;
+    Sink* sink = nullptr;
   };
 
   Call(Host& host, const Limits& limits, const Parts& parts);

@@ -12,6 +12,12 @@ namespace cnspec::provider {
 // Every flag of the connector that is no secret, by name: as it was set, or its default, or null.
 using Config = std::map<std::string, Value, std::less<>>;
 
+// What holds for a connection from the moment it is asked for.
+struct Settled {
+  Config config;
+  std::vector<std::string> hosts;  // that it may ask by HTTP
+};
+
 // Why the request cannot be meant is an error of the kind kUsage.
 Result<Config> check_connect(const Manifest& manifest, const ConnectRequest& request);
 

@@ -200,6 +200,12 @@ const char* RowSink::copy(const cnspec_value& from, Value& to, int depth) {
   }
 }
 
+Result<Row> RowSink::take_asset() {
+  std::vector<Row> rows = take_rows();
+  if (rows.empty()) return fail("sent no row, expected one of \"asset\"", ErrorKind::kInvalid);
+  return std::move(rows.front());
+}
+
 std::vector<Row> RowSink::take_rows() {
   if (open_) rows_.pop_back();
   open_ = false;
