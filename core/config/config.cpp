@@ -49,6 +49,8 @@ std::optional<bool> to_truth(std::string text) {
   return std::nullopt;
 }
 
+std::string words_text(const Key& key) { return join({key.words.begin(), key.words.end()}, " or "); }
+
 // The value of a key that is one text, in the file or in a variable; `where` stands before errors.
 Result<Value> from_text(const Key& key, const std::string& text, const std::string& where) {
   if (key.kind == Kind::kTruth) {
@@ -60,6 +62,11 @@ Result<Value> from_text(const Key& key, const std::string& text, const std::stri
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), minutes);
     if (error == std::errc() && end == text.data() + text.size() && minutes >= 0) return Value(minutes);
     return unusable(where + ": " + key.name + " must be a whole number of minutes, found " +
+                    quoted_if_needed(text));
+  }
+  if (key.kind == Kind::kWord) {
+    if (std::find(key.words.begin(), key.words.end(), text) != key.words.end()) return Value(text);
+    return unusable(where + ": " + key.name + " must be " + words_text(key) + ", found " +
                     quoted_if_needed(text));
   }
   if (key.kind == Kind::kTexts) {
@@ -103,10 +110,11 @@ Result<Value> from_node(const Key& key, const YAML::Node& node, const std::strin
   if (key.kind == Kind::kMap) return map_from(key, node, name);
   if (key.kind == Kind::kTexts && node.IsSequence()) return texts_from(key, node, name);
   if (node.IsScalar()) return from_text(key, node.Scalar(), place(name, node.Mark()));
-  const char* expected = key.kind == Kind::kTruth     ? "true or false"
-                         : key.kind == Kind::kMinutes ? "a whole number of minutes"
-                         : key.kind == Kind::kTexts   ? "a list of texts"
-                                                      : "text";
+  const std::string expected = key.kind == Kind::kTruth     ? "true or false"
+                               : key.kind == Kind::kMinutes ? "a whole number of minutes"
+                               : key.kind == Kind::kTexts   ? "a list of texts"
+                               : key.kind == Kind::kWord    ? words_text(key)
+                                                            : "text";
   return unusable(place(name, node.Mark()) + ": " + key.name + " must be " + expected + ", found " +
                   kind_name(node));
 }
@@ -141,6 +149,39 @@ Result<std::optional<Setting>> in_source(const Key& key, const YAML::Node& root,
   return Setting{key.name, std::move(*value), Origin::kFile, place(name, node.Mark())};
 }
 
+// Of a guard, what the variable leaves: a word goes up its list, and of a list of texts some stay. What it
+// asks for beyond that is left out and said.
+std::optional<Setting> only_tighter(const Key& key, Setting variable, const std::optional<Setting>& written,
+                                    Config& config) {
+  const auto in_vain = [&](const std::string& asked, const std::string& stays) {
+    config.warnings.push_back(
+        Error(variable.from + " cannot loosen " + key.name + ": " + asked + stays)
+            .hint("change " + std::string(key.name) + " in the configuration, or unset " + variable.from));
+  };
+  if (key.kind == Kind::kWord) {
+    const auto rank = [&](const std::string& word) {
+      return std::find(key.words.begin(), key.words.end(), word) - key.words.begin();
+    };
+    const std::string& asked = std::get<std::string>(variable.value);
+    const std::string now = written ? std::get<std::string>(written->value) : key.otherwise;
+    if (rank(asked) > rank(now)) return variable;
+    if (rank(asked) < rank(now)) in_vain("it is " + quoted_if_needed(asked), ", and " + now + " stays");
+    return written;
+  }
+  // Where the configuration lists none, those of the variable add nothing to what would be trusted without
+  // them, unless signatures are wanted already.
+  const Setting* trust = config.find("trust");
+  const bool wanted = trust && trust->origin == Origin::kFile && trust->value == Value(std::string("signed"));
+  if (!written && !wanted) return variable;
+  const auto known =
+      written ? std::get<std::vector<std::string>>(written->value) : std::vector<std::string>();
+  const auto added = std::erase_if(std::get<std::vector<std::string>>(variable.value), [&](const auto& text) {
+    return std::find(known.begin(), known.end(), text) == known.end();
+  });
+  if (added) in_vain("it adds " + std::to_string(added), ", and they stay out");
+  return variable;
+}
+
 // What stands in the source is checked also where a variable goes before it.
 Result<void> read_settings(const YAML::Node& root, const std::string& name, Config& config) {
   for (const Key& key : keys()) {
@@ -148,6 +189,7 @@ Result<void> read_settings(const YAML::Node& root, const std::string& name, Conf
     if (!written) return fail(written.error());
     auto variable = in_environment(key);
     if (!variable) return fail(variable.error());
+    if (*variable && key.guard) variable = only_tighter(key, std::move(**variable), *written, config);
     if (*variable) {
       config.settings.push_back(std::move(**variable));
     } else if (*written) {

@@ -5,6 +5,8 @@
 namespace cnspec::config {
 namespace {
 
+constexpr const char* kTrustWords[] = {"any", "signed"};
+
 // Those without a member are for other programs that read the same file: we read them to show them.
 constexpr Key kKeys[] = {
     {"agent_mrn", Kind::kText, &Config::agent_mrn},
@@ -34,6 +36,8 @@ constexpr Key kKeys[] = {
     {"category"},
     {"detect-cicd", Kind::kTruth},
     {"auto_update", Kind::kTruth, nullptr, "true"},
+    {"trust", Kind::kWord, nullptr, "any", kTrustWords, true},
+    {"trusted_keys", Kind::kTexts, nullptr, nullptr, {}, true},
     {"log.format", Kind::kText, &Config::log_format},
     {"log.color", Kind::kTruth},
     {"verbose", Kind::kTruth},
