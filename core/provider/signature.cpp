@@ -61,7 +61,7 @@ Result<VerifiedFile> verify(TrustedFile file, const MinisignSignature& signature
                     .hint("Get the file and its signature again, from whoever signed them."));
   }
   return VerifiedFile{std::move(*copy),
-                     {Signer::State::kVerified, key_id_text(signature.id), signature.trusted_comment}};
+                      {Signer::State::kVerified, key_id_text(signature.id), signature.trusted_comment}};
 }
 
 }  // namespace
@@ -75,6 +75,16 @@ Result<TrustPolicy> make_trust_policy(std::string_view trust, const std::vector<
     policy.keys.push_back(std::move(*key));
   }
   return policy;
+}
+
+const char* state_name(const Signer& signer) {
+  switch (signer.state) {
+    case Signer::State::kBundled: return "bundled";
+    case Signer::State::kUnknownKey: return "unknown key";
+    case Signer::State::kVerified: return "verified";
+    case Signer::State::kUnsigned: break;
+  }
+  return "unsigned";
 }
 
 std::string to_string(const Signer& signer) {
@@ -100,7 +110,8 @@ Result<VerifiedFile> check_signature(TrustedFile file, const std::string* text, 
   const std::string id = key_id_text(signature->id);
   if (policy.signed_only) {
     return fail(Error("is signed by key ID " + id +
-                          ", and only signed providers are trusted (trust: signed); expected one of the trusted keys: " +
+                          ", and only signed providers are trusted (trust: signed); expected one of the "
+                          "trusted keys: " +
                           key_ids_text(policy.keys),
                       ErrorKind::kUntrusted)
                     .hint("Add that public key to trusted_keys if you trust who holds it."));

@@ -45,6 +45,8 @@ struct Signer {
   bool operator==(const Signer&) const = default;
 };
 
+// "unsigned", "bundled", "unknown key" or "verified", for machines.
+const char* state_name(const Signer& signer);
 // "unsigned", "bundled", "signed by unknown key ID X" or "signed by key ID X (comment)".
 std::string to_string(const Signer& signer);
 
