@@ -93,6 +93,9 @@ void add_globals(CLI::App& app, Globals& g) {
   app.add_option("--ca-file", g.ca_file, "Trusted certificate authorities (PEM), in place of the system's")
       ->check(CLI::ExistingFile)
       ->group(group);
+  app.add_option("--trust", g.trust, "Which providers may run: any, or those that are signed alone")
+      ->check(CLI::IsMember({"any", "signed"}))
+      ->group(group);
   app.add_option("--timeout", g.timeout, "How long the command may take, such as 5s or 1m")
       ->check([](const std::string& text) {
         const auto duration = parse_duration(text);
@@ -170,6 +173,7 @@ std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::mil
   options.providers_paths = globals.providers_paths;
   options.api_proxy = globals.api_proxy;
   options.ca_file = globals.ca_file;
+  options.trust = globals.trust;
   options.timeout = default_timeout;
   if (const auto given = parse_duration(globals.timeout)) {
     options.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(*given);

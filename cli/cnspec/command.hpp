@@ -23,6 +23,7 @@ struct Globals {
   std::vector<std::string> providers_paths;
   std::string api_proxy;
   std::string ca_file;
+  std::string trust;      // empty: the configuration's
   std::string log_level;  // empty: the configuration's
   bool verbose = false;
   std::string timeout;  // empty: the command's own

@@ -20,7 +20,7 @@ std::string line(const Found& found) {
   std::string out = "  " + found.manifest.name + " " + found.manifest.version;
   const auto connectors = connector_names(found.manifest, false);
   if (!connectors.empty()) out += " with connectors: " + join(connectors, ", ");
-  return out;
+  return out + "  (" + to_string(found.signer) + ")";
 }
 
 // NAME.so, or NAME/NAME.so below it.
@@ -64,6 +64,14 @@ json::Value text(const std::string& raw, json::Document::AllocatorType& alloc) {
   return {value.data(), static_cast<rapidjson::SizeType>(value.size()), alloc};
 }
 
+json::Value describe(const provider::Signer& signer, json::Document::AllocatorType& alloc) {
+  json::Value out(rapidjson::kObjectType);
+  out.AddMember("state", rapidjson::StringRef(provider::state_name(signer)), alloc);
+  if (!signer.key_id.empty()) out.AddMember("keyId", text(signer.key_id, alloc), alloc);
+  if (!signer.comment.empty()) out.AddMember("comment", text(signer.comment, alloc), alloc);
+  return out;
+}
+
 json::Value describe(const Found& found, json::Document::AllocatorType& alloc) {
   json::Value out(rapidjson::kObjectType);
   out.AddMember("name", text(found.manifest.name, alloc), alloc);
@@ -71,6 +79,7 @@ json::Value describe(const Found& found, json::Document::AllocatorType& alloc) {
   out.AddMember("version", text(found.manifest.version, alloc), alloc);
   out.AddMember("path", text(found.path.string(), alloc), alloc);
   out.AddMember("origin", text(to_string(found.origin), alloc), alloc);
+  out.AddMember("signer", describe(found.signer, alloc), alloc);
   json::Value connectors(rapidjson::kArrayType);
   for (const auto& name : connector_names(found.manifest, true))
     connectors.PushBack(text(name, alloc), alloc);

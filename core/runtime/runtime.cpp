@@ -34,6 +34,34 @@ std::optional<std::string> environment(const char* name) {
   return value ? std::optional<std::string>(value) : std::nullopt;
 }
 
+// The flag only tightens what the configuration says.
+Result<void> follow_trust_flag(config::Config& config, const std::string& trust) {
+  if (trust.empty()) return {};
+  const config::Setting& now = *config.find("trust");
+  if (trust == "any" && now.value == config::Value(std::string("signed"))) {
+    return fail(Error("--trust any cannot loosen trust: signed, which stands in " + printable(now.from),
+                      ErrorKind::kUsage)
+                    .hint("Change it there, or sign the provider."));
+  }
+  config::set_by_flag(config, "trust", trust, "--trust");
+  return {};
+}
+
+Result<const Crypto*> load_crypto() {
+  auto network = load_network();
+  if (!network) return fail(network.error());
+  return (*network)->crypto;
+}
+
+Result<provider::TrustPolicy> trust_of(const config::Config& config) {
+  const config::Setting* keys = config.find("trusted_keys");
+  auto policy = provider::make_trust_policy(
+      config.text("trust"),
+      keys ? std::get<std::vector<std::string>>(keys->value) : std::vector<std::string>(), &load_crypto);
+  if (!policy && keys) return fail(Error::wrap(printable(keys->from), policy.error()));
+  return policy;
+}
+
 }  // namespace
 
 Runtime::Runtime(Options options)
@@ -52,11 +80,15 @@ Result<std::unique_ptr<Runtime>> Runtime::create(Options options) {
   if (!given.ca_file.empty()) config::set_by_flag(runtime->config_, "ca_file", given.ca_file, "--ca-file");
   if (!given.api_proxy.empty() && !std::getenv("MONDOO_API_PROXY"))
     config::set_by_flag(runtime->config_, "api_proxy", given.api_proxy, "--api-proxy");
+  if (auto good = follow_trust_flag(runtime->config_, given.trust); !good) return fail(good.error());
+  auto trust = trust_of(runtime->config_);
+  if (!trust) return fail(trust.error());
+  runtime->trust_ = std::make_shared<const provider::TrustPolicy>(std::move(*trust));
   return runtime;
 }
 
 provider::SearchOptions Runtime::search() const {
-  return {options_.providers_paths, library_folder() / "providers"};
+  return {options_.providers_paths, library_folder() / "providers", trust_};
 }
 
 const provider::Inventory& Runtime::providers() {

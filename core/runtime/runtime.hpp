@@ -30,6 +30,7 @@ struct Options {
   std::vector<std::string> providers_paths;   // --providers-path
   std::string api_proxy;                      // --api-proxy
   std::string ca_file;                        // --ca-file
+  std::string trust;                          // --trust: "any", "signed" or empty
   std::chrono::milliseconds timeout{10'000};  // of the command, from now on
 };
 
@@ -110,6 +111,7 @@ class Runtime {
   Options options_;
   transport::Deadline deadline_;
   config::Config config_;
+  std::shared_ptr<const provider::TrustPolicy> trust_;
   std::unique_ptr<provider::Inventory> providers_;
   boost::asio::io_context loop_;
   std::unique_ptr<transport::Transport> transport_;
