@@ -3,6 +3,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -74,7 +75,7 @@ class Bytes {
   }
   static la_ssize_t on_read(archive* a, void* self, const void** bytes) {
     const la_ssize_t n = static_cast<Bytes*>(self)->take(bytes);
-    if (n < 0) archive_set_error(a, ARCHIVE_ERRNO_MISC, "cannot be read");
+    if (n < 0) archive_set_error(a, EIO, "cannot be read");
     return n;
   }
 
@@ -160,7 +161,7 @@ class Tar {
 
   static la_ssize_t on_read(archive* a, void* self, const void** bytes) {
     const la_ssize_t n = static_cast<Tar*>(self)->bytes_.next(bytes);
-    if (n < 0) archive_set_error(a, ARCHIVE_ERRNO_MISC, "cannot be read");
+    if (n < 0) archive_set_error(a, EIO, "cannot be read");
     return n;
   }
 

@@ -1,8 +1,9 @@
 // Providers come and go: whole, checked before they can be seen, one process at a time.
+// Blocks; any thread.
 //
-// DIR/NAME/NAME.so is the provider, DIR/.NAME.previous the folder of the version before. Everything else that
-// begins with a dot in DIR is what is under way, or what a process that was killed left behind; then the next
-// one that changes something puts it right. Blocks; any thread.
+// DIR/NAME/NAME.so is the provider, DIR/.NAME.previous the folder of the version before. What else begins
+// with a dot in DIR is under way, or was left behind by a process that was killed: the next one puts it
+// right.
 #pragma once
 
 #include <chrono>
@@ -41,6 +42,15 @@ struct Installed {
 Result<Installed> install_package(const Package& package, const Expected& expected,
                                   const InstallOptions& options);
 
+// The package is read, unpacked into `folder` (an empty one, which is ours alone) and judged as if it were
+// installed; nothing is.
+struct Inspected {
+  Found provider;
+  Unpacked contents;
+};
+Result<Inspected> inspect_package(const Package& package, const Expected& expected,
+                                  const std::filesystem::path& folder, const InstallOptions& options);
+
 struct Removed {
   std::string name, version;                 // version: empty when what was there was no provider
   std::vector<std::filesystem::path> files;  // and folders, kept versions included
@@ -55,25 +65,5 @@ struct RolledBack {
   std::filesystem::path by;  // as in Installed
 };
 Result<RolledBack> rollback_provider(const std::string& name, const InstallOptions& options);
-
-// What the folder keeps of a provider beside the one in place; nothing when there is none.
-std::optional<std::filesystem::path> previous_version(const std::filesystem::path& folder,
-                                                      const std::string& name);
-
-// The only process that changes the folder, from take() to the end. The folder has to be there.
-class FolderLock {
- public:
-  // kTimeout when another holds it until then, and who that is; it is tried at least once.
-  static Result<FolderLock> take(const std::filesystem::path& folder,
-                                 std::chrono::steady_clock::time_point deadline);
-  FolderLock(FolderLock&& other) noexcept;
-  FolderLock& operator=(FolderLock&&) = delete;
-  ~FolderLock();
-
- private:
-  FolderLock(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {}
-  std::filesystem::path path_;
-  int fd_;
-};
 
 }  // namespace cnspec::provider

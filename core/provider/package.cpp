@@ -20,9 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPackageSuffix = ".tar.xz";
-constexpr std::string_view kLibrarySuffix = ".so";
-constexpr std::string_view kSignatureSuffix = ".so.minisig";
+constexpr std::string_view kPackageEnd = ".tar.xz";
+constexpr std::string_view kLibraryEnd = ".so";
+constexpr std::string_view kSignatureEnd = ".so.minisig";
 
 tl::unexpected<Error> refuse(std::string what) { return fail(std::move(what), ErrorKind::kInvalid); }
 
@@ -134,7 +134,7 @@ class Unpacking {
                                    : "has no provider in it, expected NAME.so");
     }
     if (!signature_of_.empty() && signature_of_ != out_.name) {
-      return refuse("has the signature " + signature_of_ + std::string(kSignatureSuffix) +
+      return refuse("has the signature " + signature_of_ + std::string(kSignatureEnd) +
                     " but no such library");
     }
     out_.has_signature = !signature_of_.empty();
@@ -192,8 +192,8 @@ class Unpacking {
 
   bool open_for(const std::string& name, const std::string& shown) {
     if (name.ends_with(".json")) return true;  // of the existing tool
-    const bool signature = name.ends_with(kSignatureSuffix);
-    const auto suffix = signature ? kSignatureSuffix : kLibrarySuffix;
+    const bool signature = name.ends_with(kSignatureEnd);
+    const auto suffix = signature ? kSignatureEnd : kLibraryEnd;
     const std::string stem = name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : "";
     if (!is_provider_name(stem)) return no("has " + shown + ", expected NAME.so and NAME.so.minisig only");
     if (!expected_.name.empty() && stem != expected_.name) {
@@ -290,12 +290,12 @@ bool is_provider_name(std::string_view name) {
 
 std::string package_file_name(const PackageName& package) {
   return package.name + "_" + package.version + "_" + package.os + "_" + package.arch +
-         std::string(kPackageSuffix);
+         std::string(kPackageEnd);
 }
 
 std::optional<PackageName> parse_package_name(std::string_view file_name) {
-  if (!file_name.ends_with(kPackageSuffix)) return std::nullopt;
-  file_name.remove_suffix(kPackageSuffix.size());
+  if (!file_name.ends_with(kPackageEnd)) return std::nullopt;
+  file_name.remove_suffix(kPackageEnd.size());
   std::vector<std::string> parts;
   while (true) {
     const auto end = file_name.find('_');
