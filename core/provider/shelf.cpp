@@ -63,7 +63,7 @@ Result<void> exchange(const fs::path& a, const fs::path& b) {
   return failed(b, "cannot be replaced");
 }
 
-Result<void> remove_all(const fs::path& path) {
+Result<void> remove_tree(const fs::path& path) {
   std::error_code ec;
   fs::remove_all(path, ec);
   if (!ec) return {};
@@ -152,10 +152,10 @@ Result<void> Shelf::clear(const fs::path& path) {
   const fs::path rubbish = folder_ / kUnpacking;
   if (!is_there(path)) return {};
   if (path != rubbish) {
-    if (auto cleared = remove_all(rubbish); !cleared) return cleared;
+    if (auto cleared = remove_tree(rubbish); !cleared) return cleared;
     if (auto moved = move(path, rubbish); !moved) return moved;
   }
-  return remove_all(rubbish);
+  return remove_tree(rubbish);
 }
 
 Result<void> Shelf::settle_one(const std::string& entry) {
