@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 
 #include "base/text.hpp"
 
@@ -77,6 +78,43 @@ bool host_allowed(std::string_view host, const std::vector<std::string>& pattern
     const std::string_view below = std::string_view(pattern).substr(1);
     return host.size() > below.size() && host.ends_with(below);
   });
+}
+
+std::string address_host(std::string_view address) {
+  if (address.find("://") == std::string_view::npos) {
+    std::string_view authority = address.substr(0, address.find_first_of("/?#"));
+    authority = authority.substr(authority.rfind('@') + 1);  // npos + 1 is 0
+    // An IPv6 address without brackets has no port.
+    const bool bare = !authority.starts_with('[') && std::count(authority.begin(), authority.end(), ':') > 1;
+    const std::string url = "https://" + (bare ? "[" + std::string(authority) + "]" : std::string(authority));
+    return url_host(url).value_or("");
+  }
+  return url_host(address).value_or("");
+}
+
+std::vector<std::string> allowed_hosts(const std::vector<std::string>& network, const Config& flags,
+                                       const std::vector<std::string>& args) {
+  std::vector<std::string> out;
+  const auto add = [&](std::string_view address) {
+    if (std::string host = address_host(address); !host.empty()) out.push_back(std::move(host));
+  };
+  for (const std::string_view entry : network) {
+    const std::string name(entry.substr(std::min(entry.size(), entry.find(':') + 1)));
+    if (entry.starts_with("flag:")) {
+      const auto it = flags.find(name);
+      if (const auto* text = it == flags.end() ? nullptr : std::get_if<std::string>(&it->second.data))
+        add(*text);
+    } else if (entry.starts_with("arg:")) {
+      std::size_t n = 0;
+      std::from_chars(name.data(), name.data() + name.size(), n);
+      if (n >= 1 && n <= args.size()) add(args[n - 1]);
+    } else if (entry.starts_with("env:")) {
+      if (const char* text = std::getenv(name.c_str())) add(text);
+    } else {
+      out.emplace_back(entry);
+    }
+  }
+  return out;
 }
 
 bool is_http_token(std::string_view text) { return only(text, "!#$%&'*+-.^_`|~"); }

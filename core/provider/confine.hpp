@@ -1,0 +1,22 @@
+// What both halves of the sandbox know. Inside core/provider only.
+#pragma once
+
+#include <string_view>
+
+namespace cnspec::provider {
+
+// The child ends with one of these as its exit status. Out of the way of sysexits.h and of 128 + a signal.
+enum class Violation { kNetwork = 224, kExec = 225, kProcess = 226 };
+
+// System calls have had the same numbers on every architecture since they were added.
+inline constexpr long kLandlockCreateRuleset = 444;
+inline constexpr long kLandlockAddRule = 445;
+inline constexpr long kLandlockRestrictSelf = 446;
+
+// 0: there is none.
+int landlock_abi();
+
+// Both absolute and without a slash at the end.
+bool lies_in(std::string_view path, std::string_view folder);
+
+}  // namespace cnspec::provider
