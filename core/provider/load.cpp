@@ -87,15 +87,18 @@ Result<CheckedFile> open_checked(const Found& found) {
   if (!found.path.is_absolute()) return fail("expected an absolute path", ErrorKind::kInvalid);
   Trust trust;
   if (auto good = trust.check_folder(found.path.parent_path()); !good) return fail(good.error());
-  auto file = trust.open(found.path);
-  if (!file) return fail(file.error());
-  auto section = read_elf_section(file->fd(), file->size(), CNSPEC_MANIFEST_SECTION);
+  auto opened = open_for(found.origin, trust, found.path, found.trust.get());
+  if (!opened) return fail(opened.error());
+  auto section = read_elf_section(opened->file.fd(), opened->file.size(), CNSPEC_MANIFEST_SECTION);
   if (!section) return fail(section.error());
   auto manifest = read_manifest(*section);
   if (!manifest) return fail(manifest.error());
-  if (manifest->id != found.manifest.id || !file->unchanged())
+  // A new version is welcome; one that is signed where the other was not, or the reverse, is not what was
+  // listed.
+  if (manifest->id != found.manifest.id || opened->signer.state != found.signer.state ||
+      !opened->file.unchanged())
     return fail("was replaced while it was being loaded", ErrorKind::kUntrusted);
-  return CheckedFile{std::move(*file), std::move(*section), std::move(*manifest)};
+  return CheckedFile{std::move(opened->file), std::move(*section), std::move(*manifest)};
 }
 
 Result<std::unique_ptr<Provider>> load_in_process(const Found& found, Services services,
