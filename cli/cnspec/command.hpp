@@ -21,7 +21,7 @@ inline constexpr int kConfigUnusable = 78;
 struct Globals {
   std::string config;
   std::vector<std::string> providers_paths;
-  std::string api_proxy;
+  std::optional<std::string> api_proxy;
   std::string ca_file;
   std::string trust;      // empty: the configuration's
   std::string log_level;  // empty: the configuration's
@@ -53,6 +53,7 @@ void add_logout(CLI::App& app, Globals& globals);
 void add_config(CLI::App& app, Globals& globals);
 void add_status(CLI::App& app, Globals& globals);
 void add_providers(CLI::App& app, Globals& globals);
+void add_providers_verify(CLI::App& providers, Globals& globals);
 void add_discover(CLI::App& app, Globals& globals);
 void add_version(CLI::App& app);
 void add_completion(CLI::App& app);
@@ -75,6 +76,8 @@ std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::mil
 // "x what: why", then how to mend it.
 void print_error(const Error& error);
 [[noreturn]] void exit_with(const Error& error);
+// Of a configuration that cannot be used: its log.format, as far as it can be read, is followed all the same.
+[[noreturn]] void exit_unusable(const Globals& globals, const Error& error);
 int exit_code(const Error& error);
 
 // One line of a report with its marker, on standard output (info) or standard error.

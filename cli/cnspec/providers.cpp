@@ -130,6 +130,7 @@ void add_providers(CLI::App& app, Globals& globals) {
     const Inventory& inventory = runtime->providers();
     print(*output == "json" ? render_providers_json(inventory) : render_text(inventory));
   });
+  add_providers_verify(*providers, globals);
 }
 
 }  // namespace cnspec::cli

@@ -78,8 +78,8 @@ Result<std::unique_ptr<Runtime>> Runtime::create(Options options) {
   runtime->config_ = std::move(*config);
   const Options& given = runtime->options_;
   if (!given.ca_file.empty()) config::set_by_flag(runtime->config_, "ca_file", given.ca_file, "--ca-file");
-  if (!given.api_proxy.empty() && !std::getenv("MONDOO_API_PROXY"))
-    config::set_by_flag(runtime->config_, "api_proxy", given.api_proxy, "--api-proxy");
+  if (given.api_proxy && !std::getenv("MONDOO_API_PROXY"))
+    config::set_by_flag(runtime->config_, "api_proxy", *given.api_proxy, "--api-proxy");
   if (auto good = follow_trust_flag(runtime->config_, given.trust); !good) return fail(good.error());
   auto trust = trust_of(runtime->config_);
   if (!trust) return fail(trust.error());
@@ -178,6 +178,12 @@ Result<transport::Response> Runtime::http_for_provider(transport::Request reques
   return future.get();
 }
 
+provider::Services Runtime::services() {
+  provider::Services out;
+  out.http = [this](transport::Request r) { return http_for_provider(std::move(r)); };
+  return out;
+}
+
 Task<provider::Row> Runtime::identify(provider::ConnectRequest request) {
   const provider::Found* found = providers().by_connector(request.connector);
   return identify_with(found, std::move(request));
@@ -186,8 +192,7 @@ Task<provider::Row> Runtime::identify(provider::ConnectRequest request) {
 Task<provider::Row> Runtime::identify_with(const provider::Found* found, provider::ConnectRequest request) {
   std::string what = "connector " + quoted_if_needed(request.connector);
   if (found) what = "provider \"" + found->manifest.name + "\"";
-  provider::Services services;
-  services.http = [this](transport::Request r) { return http_for_provider(std::move(r)); };
+  const provider::Services services = this->services();
   return offload<provider::Row>(
       [found, services, request = std::move(request)](const Limits& limits) -> Result<provider::Row> {
         if (!found)

@@ -28,7 +28,7 @@ using Task = boost::asio::awaitable<Result<T>>;
 struct Options {
   std::string config_path;                    // --config
   std::vector<std::string> providers_paths;   // --providers-path
-  std::string api_proxy;                      // --api-proxy
+  std::optional<std::string> api_proxy;       // --api-proxy; empty: none at all
   std::string ca_file;                        // --ca-file
   std::string trust;                          // --trust: "any", "signed" or empty
   std::chrono::milliseconds timeout{10'000};  // of the command, from now on
@@ -79,6 +79,9 @@ class Runtime {
   // deadline the thread is abandoned and `what` is said to have timed out.
   template <class T>
   Task<T> offload(std::function<Result<T>(const provider::Limits&)> work, std::string what);
+
+  // What a provider that is used from offload() may ask of this program.
+  provider::Services services();
 
   // Loads the provider of the connector, connects and asks what it is connected to.
   Task<provider::Row> identify(provider::ConnectRequest request);

@@ -1,0 +1,290 @@
+// cnspec providers verify: the report for authors, and the process that runs one check of it.
+#include <fcntl.h>
+#include <rapidjson/document.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <iostream>
+#include <iterator>
+
+#include "base/json.hpp"
+#include "base/log.hpp"
+#include "base/terminal.hpp"
+#include "base/text.hpp"
+#include "base/time.hpp"
+#include "connectors.hpp"
+#include "provider/verify.hpp"
+#include "terminal.hpp"
+
+namespace cnspec::cli {
+namespace {
+
+using provider::Check;
+using provider::Finding;
+using provider::Found;
+using provider::VerifyRequest;
+
+constexpr std::chrono::seconds kCheckLimit{30};
+constexpr std::chrono::hours kNoLimit{24};
+
+struct Options {
+  std::string target;
+  std::string output = "text";
+  std::string limit;
+  std::string check;  // in a child: the one to run
+};
+
+std::chrono::milliseconds duration_of(const std::string& text, std::chrono::milliseconds otherwise) {
+  const auto given = parse_duration(text);
+  return given ? std::chrono::duration_cast<std::chrono::milliseconds>(*given) : otherwise;
+}
+
+// ---- The report ----
+
+std::size_t number_of(const std::vector<Check>& checks, Check::Result result) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(checks, [&](const Check& check) { return check.result == result; }));
+}
+
+terminal::Marker marker_of(Check::Result result) {
+  switch (result) {
+    case Check::Result::kOk: return terminal::Marker::kInfo;
+    case Check::Result::kFailed: return terminal::Marker::kError;
+    default: return terminal::Marker::kWarning;
+  }
+}
+
+std::string render_text(const std::string& provider, const std::vector<Check>& checks) {
+  const auto style = terminal::style_of(STDOUT_FILENO);
+  std::string out;
+  for (const Check& check : checks) {
+    std::string name = check.name;
+    name.resize(14, ' ');
+    out += terminal::marked(marker_of(check.result), style) + " " + name + to_string(check.result);
+    out += (check.notes.empty() ? "" : ": " + join(check.notes, "; ")) + "\n";
+    for (const Finding& finding : check.findings) {
+      out += std::string("    ") + (finding.fails ? "" : "warning: ") + finding.what + "\n";
+      if (!finding.hint.empty()) out += "      " + finding.hint + "\n";
+    }
+  }
+  const std::size_t failed = number_of(checks, Check::Result::kFailed);
+  const auto marker = failed ? terminal::Marker::kError : terminal::Marker::kInfo;
+  out += terminal::marked(marker, style) + " " + provider + ": ";
+  std::vector<std::string> counts;
+  for (const auto result :
+       {Check::Result::kFailed, Check::Result::kWarning, Check::Result::kOk, Check::Result::kNotRun}) {
+    if (const auto number = number_of(checks, result))
+      counts.push_back(std::to_string(number) + " " + to_string(result));
+  }
+  return out + join(counts, ", ") + "\n";
+}
+
+json::Value text(const std::string& raw, json::Document::AllocatorType& alloc) {
+  const std::string value = to_utf8(raw);
+  return {value.data(), static_cast<rapidjson::SizeType>(value.size()), alloc};
+}
+
+std::string render_json(const std::filesystem::path& file, const std::vector<Check>& checks) {
+  json::Document out(rapidjson::kObjectType);
+  auto& alloc = out.GetAllocator();
+  out.AddMember("path", text(file.string(), alloc), alloc);
+  out.AddMember("good", number_of(checks, Check::Result::kFailed) == 0, alloc);
+  json::Value list(rapidjson::kArrayType);
+  for (const Check& check : checks) {
+    json::Value one(rapidjson::kObjectType);
+    one.AddMember("check", text(check.name, alloc), alloc);
+    one.AddMember("result", text(to_string(check.result), alloc), alloc);
+    json::Value findings(rapidjson::kArrayType);
+    for (const Finding& finding : check.findings) {
+      json::Value f(rapidjson::kObjectType);
+      f.AddMember("severity", text(finding.fails ? "failed" : "warning", alloc), alloc);
+      f.AddMember("what", text(finding.what, alloc), alloc);
+      if (!finding.hint.empty()) f.AddMember("hint", text(finding.hint, alloc), alloc);
+      findings.PushBack(f, alloc);
+    }
+    json::Value notes(rapidjson::kArrayType);
+    for (const std::string& note : check.notes) notes.PushBack(text(note, alloc), alloc);
+    one.AddMember("findings", findings, alloc);
+    one.AddMember("notes", notes, alloc);
+    list.PushBack(one, alloc);
+  }
+  out.AddMember("checks", list, alloc);
+  return json::write_pretty(out, 2) + "\n";
+}
+
+// ---- What is verified ----
+
+// A path, or the name of an installed provider, which may be one that was refused.
+VerifyRequest find(runtime::Runtime& runtime, const std::string& target) {
+  if (target.find('/') != std::string::npos || target.ends_with(".so"))
+    return {std::filesystem::absolute(target).lexically_normal(), provider::Origin::kFlag, {}};
+  const provider::Inventory& inventory = runtime.providers();
+  if (const Found* found = inventory.by_name(target)) return {found->path, found->origin, {}};
+  for (const auto& refused : inventory.refused) {
+    if (refused.path.stem() == target) return {refused.path, refused.origin, {}};
+  }
+  std::vector<std::string> known;
+  for (const Found& found : inventory.active) known.push_back(found.manifest.name);
+  const std::string like = closest(target, known);
+  exit_with(Error("there is no installed provider " + quoted_if_needed(target) +
+                      (like.empty() ? "" : "; did you mean " + like + "?"),
+                  ErrorKind::kUsage)
+                .hint("name one of " + join(known, ", ") + ", or a file such as ./coffee.so"));
+}
+
+// The words behind the file, parsed against the connectors of this provider alone.
+std::optional<provider::ConnectRequest> read_connector(const std::filesystem::path& file,
+                                                       std::vector<std::string> words, Globals& globals,
+                                                       Options& options) {
+  if (words.empty()) return std::nullopt;
+  auto found = provider::examine({}, file, provider::Origin::kFlag);
+  if (!found) return std::nullopt;  // the report says why
+  provider::Inventory inventory;
+  inventory.active.push_back(std::move(*found));
+  const std::string name = inventory.active.front().manifest.name;
+
+  std::optional<provider::ConnectRequest> request;
+  CLI::App app("Fetch everything from a system, and compare.", "cnspec providers verify " + name);
+  add_output(app, options.output, {"text", "json"});
+  add_globals(app, globals);
+  add_connectors(app, inventory, [&](provider::ConnectRequest r) { request = std::move(r); });
+  app.require_subcommand(0, 1);
+  app.allow_extras();
+  std::reverse(words.begin(), words.end());
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    throw Exit{exit_for(app, error)};
+  }
+  const auto extras = app.remaining(true);
+  if (request && extras.empty()) return request;
+  if (request) exit_with(unexpected_words(*app.get_subcommands().front(), extras));
+  if (extras.empty()) return std::nullopt;
+  std::vector<std::string> known;
+  for (const auto& connector : inventory.active.front().manifest.connectors) known.push_back(connector.name);
+  const std::string like = closest(extras.front(), known);
+  exit_with(Error("the provider " + name + " has no connector " + quoted_if_needed(extras.front()) +
+                      (like.empty() ? "" : "; did you mean " + like + "?"),
+                  ErrorKind::kUsage)
+                .hint("its connectors are: " + join(known, ", ")));
+}
+
+// This program again, with the same global options.
+std::vector<std::string> child_command(const Globals& globals) {
+  std::vector<std::string> out = {std::filesystem::read_symlink("/proc/self/exe").string()};
+  const auto add = [&](const char* option, const std::string& value) {
+    if (!value.empty()) out.insert(out.end(), {option, value});
+  };
+  add("--config", globals.config);
+  add("--ca-file", globals.ca_file);
+  add("--trust", globals.trust);
+  if (globals.api_proxy) out.insert(out.end(), {"--api-proxy", *globals.api_proxy});
+  out.insert(out.end(), {"providers", "verify", "--check"});
+  return out;
+}
+
+// ---- The child ----
+
+[[noreturn]] void run_child(const Globals& globals, const std::string& check) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  // Out of the way of a provider that closes whatever comes after the standard streams.
+  const int pipe = ::fcntl(3, F_DUPFD_CLOEXEC, 100);
+  if (pipe < 0) exit_with(Error("--check is for cnspec providers verify itself", ErrorKind::kUsage));
+  ::close(3);
+  const std::string input((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
+  const auto request = provider::read_verify_request(input);
+  if (!request) exit_with(request.error());
+
+  // No word of ours on the streams: what is on them comes from the provider.
+  log::configure(log::Level::kError, false);
+  runtime::Options options;
+  options.config_path = globals.config;
+  options.api_proxy = globals.api_proxy;
+  options.ca_file = globals.ca_file;
+  options.trust = globals.trust;
+  options.timeout = kNoLimit;
+  auto runtime = runtime::Runtime::create(std::move(options));
+  if (!runtime) exit_with(runtime.error());
+  auto work = [&](const provider::Limits&) -> Result<bool> {
+    provider::run_check(check, *request, (*runtime)->search(), (*runtime)->services(), pipe);
+    return true;
+  };
+  (void)(*runtime)->run((*runtime)->offload<bool>(work, "the check"));
+  (*runtime)->exit(kOk);
+}
+
+void run(Globals& globals, std::vector<std::string> words) {
+  Options options;
+  CLI::App app(
+      "Check a provider against every rule there is, for its author. Each check runs in a process of its "
+      "own. With a "
+      "connector and its arguments, every resource is fetched as well, in-process and isolated. Ends with 0 "
+      "when "
+      "nothing failed, 1 when something did.",
+      "cnspec providers verify");
+  app.get_formatter()->column_width(34);
+  app.footer("cnspec providers verify ./coffee.so\ncnspec providers verify coffee pot 192.0.2.1 --port 80");
+  add_output(app, options.output, {"text", "json"});
+  app.add_option("--check-timeout", options.limit, "How long one check may take")
+      ->check([](const std::string& given) {
+        const auto duration = parse_duration(given);
+        return duration && duration->count() > 0 ? ""
+                                                 : "expected a duration such as 30s, found \"" + given + "\"";
+      })
+      ->default_str("30s");
+  app.add_option("--check", options.check)->group("");
+  app.add_option(
+      "PROVIDER", options.target,
+      "A provider's file, or the name of one that is installed; behind it, a connector and its arguments");
+  add_globals(app, globals);
+  app.prefix_command();
+  std::reverse(words.begin(), words.end());
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    throw Exit{exit_for(app, error)};
+  }
+  if (!options.check.empty()) run_child(globals, options.check);
+  auto rest = app.remaining();
+  if (options.target.empty() || options.target.starts_with('-')) {
+    if (!rest.empty() && rest.front().starts_with('-')) exit_with(unexpected_words(app, rest));
+    exit_with(
+        Error("which provider?", ErrorKind::kUsage)
+            .hint(
+                "name an installed one, or a file such as ./coffee.so; see: cnspec providers verify --help"));
+  }
+
+  const auto runtime = start(globals, kNoLimit);
+  VerifyRequest request = find(*runtime, options.target);
+  request.target = read_connector(request.file, std::move(rest), globals, options);
+  provider::VerifyOptions how;
+  how.child = child_command(globals);
+  how.limit = duration_of(options.limit, kCheckLimit);
+  how.deadline = std::chrono::steady_clock::now() + duration_of(globals.timeout, kNoLimit);
+  std::vector<Check> checks;
+  {
+    const Progress progress("checking");
+    checks = provider::verify(request, how);
+  }
+  print(options.output == "json" ? render_json(request.file, checks)
+                                 : render_text(printable(request.file.string()), checks));
+  if (number_of(checks, Check::Result::kFailed) > 0) throw Exit{kFailed};
+}
+
+}  // namespace
+
+void add_providers_verify(CLI::App& providers, Globals& globals) {
+  CLI::App* command =
+      providers.add_subcommand("verify", "Check a provider against every rule, for its author");
+  // What may follow depends on the provider's connectors; it is parsed when that is known.
+  command->set_help_flag();
+  command->prefix_command();
+  command->fallthrough(false);
+  command->callback([&globals, command] { run(globals, command->remaining()); });
+}
+
+}  // namespace cnspec::cli
