@@ -14,6 +14,7 @@
 #include "base/text.hpp"
 #include "cnspec/provider.h"
 #include "provider/elf.hpp"
+#include "provider/lockfile.hpp"
 #include "provider/trust.hpp"
 
 namespace cnspec::provider {
@@ -66,6 +67,10 @@ Result<Found> describe(Trust& folders, const fs::path& path, Origin origin,
   if (!section) return fail(section.error());
   auto manifest = read_manifest(*section);
   if (!manifest) return fail(manifest.error());
+  if (origin != Origin::kBundled && trust && trust->lock) {
+    auto allowed = allowed_name(*trust->lock, manifest->name, path.stem().string());
+    if (!allowed) return fail(allowed.error());
+  }
   return Found{std::move(*manifest), path, origin, std::move(opened->signer), trust};
 }
 

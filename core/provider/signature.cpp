@@ -6,8 +6,13 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/encoding.hpp"
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "cnspec/provider.h"
+#include "provider/elf.hpp"
+#include "provider/lockfile.hpp"
+#include "provider/manifest.hpp"
 
 namespace cnspec::provider {
 namespace {
@@ -64,11 +69,54 @@ Result<VerifiedFile> verify(TrustedFile file, const MinisignSignature& signature
                       {Signer::State::kVerified, key_id_text(signature.id), signature.trusted_comment}};
 }
 
+Result<VerifiedFile> judge(TrustedFile file, const std::string* text, const TrustPolicy& policy) {
+  if (!text) {
+    if (policy.signed_only) return refuse_unsigned(file, policy);
+    return VerifiedFile{std::move(file), {}};
+  }
+  auto signature = read_minisign_signature(*text);
+  if (!signature) return fail(Error::wrap("its signature is unusable", signature.error()));
+  if (trusts(policy, *signature)) return verify(std::move(file), *signature, policy);
+  const std::string id = key_id_text(signature->id);
+  if (policy.signed_only) {
+    return fail(Error("is signed by key ID " + id +
+                          ", and only signed providers are trusted (trust: signed); expected one of the "
+                          "trusted keys: " +
+                          key_ids_text(policy.keys),
+                      ErrorKind::kUntrusted)
+                    .hint("Add that public key to trusted_keys if you trust who holds it."));
+  }
+  return VerifiedFile{std::move(file), {Signer::State::kUnknownKey, id, ""}};
+}
+
+// A file that the lock names is the one it means, whatever stands in its manifest.
+Result<VerifiedFile> obey(const Lockfile& lock, VerifiedFile verified, const TrustPolicy& policy) {
+  const std::string name = verified.file.path().stem().string();
+  if (!lock.find(name)) return verified;
+  auto crypto = policy.crypto ? policy.crypto() : fail("there is nothing to take hashes with");
+  if (!crypto) return fail(Error::wrap("it cannot be held against the lock file", crypto.error()));
+  const bool sealed = verified.file.sealed();
+  auto copy = sealed ? Result<TrustedFile>(std::move(verified.file)) : std::move(verified.file).sealed_copy();
+  if (!copy) return fail(copy.error());
+  const Mapping contents(*copy);
+  if (!contents.good()) return fail(std::string("cannot be mapped: ") + std::strerror(errno));
+  const auto hash = (*crypto)->make_hash(HashKind::kSha256);
+  hash->update(contents.bytes());
+  if (auto good = allowed_library(lock, name, hex_encode(hash->finish())); !good) {
+    // Most often it is another version, which says more than its hash.
+    const auto section = read_elf_section(copy->fd(), copy->size(), CNSPEC_MANIFEST_SECTION);
+    const auto manifest = section ? read_manifest(*section) : fail(section.error());
+    const auto version = manifest ? allowed_version(lock, name, manifest->version) : Result<void>();
+    return fail(version ? good.error() : version.error());
+  }
+  return VerifiedFile{std::move(*copy), std::move(verified.signer)};
+}
+
 }  // namespace
 
 Result<TrustPolicy> make_trust_policy(std::string_view trust, const std::vector<std::string>& keys,
                                       std::function<Result<const Crypto*>()> crypto) {
-  TrustPolicy policy{trust == "signed", {}, std::move(crypto)};
+  TrustPolicy policy{trust == "signed", {}, std::move(crypto), nullptr};
   for (std::size_t i = 0; i < keys.size(); ++i) {
     auto key = read_minisign_key(keys[i]);
     if (!key) return fail(Error::wrap("trusted_keys, number " + std::to_string(i + 1), key.error()));
@@ -100,23 +148,8 @@ std::string to_string(const Signer& signer) {
 }
 
 Result<VerifiedFile> check_signature(TrustedFile file, const std::string* text, const TrustPolicy& policy) {
-  if (!text) {
-    if (policy.signed_only) return refuse_unsigned(file, policy);
-    return VerifiedFile{std::move(file), {}};
-  }
-  auto signature = read_minisign_signature(*text);
-  if (!signature) return fail(Error::wrap("its signature is unusable", signature.error()));
-  if (trusts(policy, *signature)) return verify(std::move(file), *signature, policy);
-  const std::string id = key_id_text(signature->id);
-  if (policy.signed_only) {
-    return fail(Error("is signed by key ID " + id +
-                          ", and only signed providers are trusted (trust: signed); expected one of the "
-                          "trusted keys: " +
-                          key_ids_text(policy.keys),
-                      ErrorKind::kUntrusted)
-                    .hint("Add that public key to trusted_keys if you trust who holds it."));
-  }
-  return VerifiedFile{std::move(file), {Signer::State::kUnknownKey, id, ""}};
+  auto judged = judge(std::move(file), text, policy);
+  return judged && policy.lock ? obey(*policy.lock, std::move(*judged), policy) : std::move(judged);
 }
 
 Result<VerifiedFile> open_verified(Trust& trust, const fs::path& path, const TrustPolicy& policy) {

@@ -19,12 +19,16 @@ namespace cnspec::provider {
 // The signature of NAME.so lies beside it, in NAME.so.minisig.
 inline constexpr std::string_view kSignatureSuffix = ".minisig";
 
+struct Lockfile;
+
 // What the configuration says. A provider that is part of the program (bundled) is not asked for a signature.
 struct TrustPolicy {
   bool signed_only = false;       // trust: signed
   std::vector<MinisignKey> keys;  // trusted_keys
-  // Where OpenSSL comes from; called only when there is a signature by one of `keys`.
+  // Where OpenSSL comes from; called only for a signature by one of `keys`, or for a file that is locked.
   std::function<Result<const Crypto*>()> crypto;
+  // providers.lock: files that it names are known by their hash, signed or not. Null: there is none.
+  std::shared_ptr<const Lockfile> lock = nullptr;
 };
 
 // The policy of `trust` ("any" or "signed") and `trusted_keys`. kConfig: which key is none, and why.
@@ -50,8 +54,8 @@ const char* state_name(const Signer& signer);
 // "unsigned", "bundled", "signed by unknown key ID X" or "signed by key ID X (comment)".
 std::string to_string(const Signer& signer);
 
-// A file that may be loaded, and who says so. When a signature was verified, `file` is a sealed copy in
-// memory of the bytes it was verified over.
+// A file that may be loaded, and who says so. When a signature or a hash was verified, `file` is a sealed
+// copy in memory of the bytes it was verified over.
 struct VerifiedFile {
   TrustedFile file;
   Signer signer;
@@ -59,11 +63,12 @@ struct VerifiedFile {
 
 // Opens the file, which lies in a folder that was checked, and judges its signature. The error says who
 // signed and who is trusted, or how to sign.
-Result<VerifiedFile> open_verified(Trust& trust, const std::filesystem::path& path, const TrustPolicy& policy);
+Result<VerifiedFile> open_verified(Trust& trust, const std::filesystem::path& path,
+                                   const TrustPolicy& policy);
 
 // The same for a file that lies in no folder of providers yet; `signature` is the text of its .minisig, null
 // when it has none. `file` is what was opened.
 Result<VerifiedFile> check_signature(TrustedFile file, const std::string* signature,
-                                    const TrustPolicy& policy);
+                                     const TrustPolicy& policy);
 
 }  // namespace cnspec::provider
