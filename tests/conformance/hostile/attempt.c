@@ -1,0 +1,291 @@
+#define _GNU_SOURCE
+#include "attempt.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int result(long answer) { return answer < 0 ? errno : 0; }
+
+static int closed(int fd) {
+  if (fd < 0) return errno;
+  close(fd);
+  return 0;
+}
+
+static int read_some(const char* path) {
+  char byte;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int error;
+  if (fd < 0) return errno;
+  error = result(read(fd, &byte, 1));
+  close(fd);
+  return error;
+}
+
+static int list(const char* path) {
+  DIR* folder = opendir(path);
+  if (!folder) return errno;
+  closedir(folder);
+  return 0;
+}
+
+static int to_inet(int type, const char* port) {
+  struct sockaddr_in to;
+  int fd = socket(AF_INET, type, 0);
+  int error;
+  if (fd < 0) return errno;
+  memset(&to, 0, sizeof to);
+  to.sin_family = AF_INET;
+  to.sin_port = htons((uint16_t)atoi(port));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  error = result(connect(fd, (struct sockaddr*)&to, sizeof to));
+  close(fd);
+  return error;
+}
+
+static int to_unix(const char* path) {
+  struct sockaddr_un to;
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  int error;
+  if (fd < 0) return errno;
+  memset(&to, 0, sizeof to);
+  to.sun_family = AF_UNIX;
+  strncpy(to.sun_path, path, sizeof to.sun_path - 1);
+  error = result(connect(fd, (struct sockaddr*)&to, sizeof to));
+  close(fd);
+  return error;
+}
+
+/* The socket itself is refused in a handler; with that kept away, the kernel ends the process. */
+static int unix_with_signals_blocked(void) {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, 0);
+  return closed(socket(AF_UNIX, SOCK_STREAM, 0));
+}
+
+static int pair(int type) {
+  int both[2];
+  if (socketpair(AF_UNIX, type, 0, both) != 0) return errno;
+  if (write(both[0], "x", 1) != 1) return errno;
+  close(both[0]);
+  close(both[1]);
+  return 0;
+}
+
+static int ended(pid_t child) {
+  int status = 0;
+  if (child == 0) _exit(0);
+  if (child < 0) return errno;
+  waitpid(child, &status, 0);
+  return status == 0 ? 0 : WIFEXITED(status) ? WEXITSTATUS(status) : ECANCELED;
+}
+
+static int spawn(const char* program) {
+  char* const argv[] = {(char*)(size_t)program, 0};
+  char* const none[] = {0};
+  pid_t child = 0;
+  int error = posix_spawn(&child, program, 0, 0, argv, none);
+  return error ? error : ended(child);
+}
+
+static int run(const char* program) {
+  char* const argv[] = {(char*)(size_t)program, 0};
+  execv(program, argv);
+  return errno;
+}
+
+static int run_from_memory(const char* program) {
+  char bytes[4096];
+  char* const argv[] = {(char*)(size_t)program, 0};
+  ssize_t size;
+  int from = open(program, O_RDONLY);
+  int to = memfd_create("program", 0);
+  if (from < 0 || to < 0) return errno;
+  while ((size = read(from, bytes, sizeof bytes)) > 0) {
+    if (write(to, bytes, (size_t)size) != size) return errno;
+  }
+  syscall(SYS_execveat, to, "", argv, 0, AT_EMPTY_PATH);
+  return errno;
+}
+
+static void* nothing(void* argument) { return argument; }
+
+static int thread(void) {
+  pthread_t other;
+  int error = pthread_create(&other, 0, nothing, 0);
+  if (!error) pthread_join(other, 0);
+  return error;
+}
+
+static int copy_memory(pid_t from) {
+  char byte;
+  struct iovec here = {&byte, 1};
+  struct iovec there = {&byte, 1};
+  return result(process_vm_readv(from, &here, 1, &there, 1, 0));
+}
+
+static int own_handler(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = SIG_IGN;
+  return result(sigaction(SIGSYS, &action, 0));
+}
+
+static int memory(size_t bytes) {
+  volatile char* block = malloc(bytes);
+  if (!block) return errno;
+  block[bytes - 1] = 1;
+  free((void*)(size_t)block);
+  return 0;
+}
+
+static int long_file(const char* path) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  int error;
+  if (fd < 0) return errno;
+  error = result(pwrite(fd, "x", 1, (off_t)1 << 30));
+  close(fd);
+  return error;
+}
+
+static int descriptors(void) {
+  int last = 0;
+  int i;
+  for (i = 0; i < 1000 && last >= 0; ++i) last = open("/dev/null", O_RDONLY);
+  return last < 0 ? errno : 0;
+}
+
+static int change_limit(pid_t pid) {
+  struct rlimit none = {0, 0};
+  return result(prlimit(pid, RLIMIT_NOFILE, &none, 0));
+}
+
+static int user_name(void) {
+  struct passwd* user;
+  errno = 0;
+  user = getpwuid(0);
+  return user ? 0 : errno ? errno : ENOENT;
+}
+
+static int resolve(void) {
+  struct addrinfo* found = 0;
+  return getaddrinfo("no.such.host.example.com", "80", 0, &found) == 0 ? 0 : ECANCELED;
+}
+
+int attempt(const char* what, const char* target) {
+  const pid_t pid = (pid_t)atoi(target);
+  char link[4096];
+  if (!strcmp(what, "nothing")) return 0;
+  if (!strcmp(what, "abort")) abort();
+
+  if (!strcmp(what, "read")) return read_some(target);
+  if (!strcmp(what, "list")) return list(target);
+  if (!strcmp(what, "write")) return closed(open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!strcmp(what, "open-cut")) return closed(open(target, O_RDONLY | O_TRUNC | O_CLOEXEC));
+  if (!strcmp(what, "truncate")) return result(truncate(target, 0));
+  if (!strcmp(what, "unlink")) return result(unlink(target));
+  if (!strcmp(what, "mkdir")) return result(mkdir(target, 0700));
+  if (!strcmp(what, "chmod")) return result(chmod(target, 0777));
+  if (!strcmp(what, "chmod2")) return result(syscall(452, AT_FDCWD, target, 0777, 0));
+  if (!strcmp(what, "chown")) return result(chown(target, 1, 1));
+  if (!strcmp(what, "xattr")) return result(syscall(SYS_setxattr, target, "user.x", "y", 1, 0));
+  if (!strcmp(what, "new-xattr")) return result(syscall(463, AT_FDCWD, target, 0, "user.x", 0, 0));
+  if (!strcmp(what, "mknod")) return result(mknod(target, S_IFBLK | 0600, 0x800));
+  if (!strcmp(what, "link") || !strcmp(what, "symlink")) {
+    /* Into the temporary folder, and read through there. */
+    snprintf(link, sizeof link, "%s/link", getenv("TMPDIR"));
+    if ((what[0] == 'l' ? linkat(AT_FDCWD, target, AT_FDCWD, link, 0) : symlink(target, link)) != 0)
+      return errno;
+    return read_some(link);
+  }
+  if (!strcmp(what, "scratch")) {
+    snprintf(link, sizeof link, "%s/folder", getenv("TMPDIR"));
+    if (mkdir(link, 0700) != 0) return errno;
+    strcat(link, "/file");
+    if (closed(open(link, O_WRONLY | O_CREAT | O_EXCL, 0600))) return errno;
+    return read_some(link);
+  }
+  if (!strcmp(what, "scratch-long")) {
+    snprintf(link, sizeof link, "%s/long", getenv("TMPDIR"));
+    return long_file(link);
+  }
+  if (!strcmp(what, "dlopen")) return dlopen(target, RTLD_NOW) ? 0 : ENOENT;
+
+  if (!strcmp(what, "tcp")) return to_inet(SOCK_STREAM, target);
+  if (!strcmp(what, "udp")) return to_inet(SOCK_DGRAM, target);
+  if (!strcmp(what, "unix")) return to_unix(target);
+  if (!strcmp(what, "unix-blocked")) return unix_with_signals_blocked();
+  if (!strcmp(what, "packet")) return closed(socket(AF_PACKET, SOCK_RAW, 0));
+  if (!strcmp(what, "pair")) return pair(SOCK_STREAM);
+  if (!strcmp(what, "pair-datagram")) return pair(SOCK_DGRAM);
+  if (!strcmp(what, "io-uring")) return result(syscall(SYS_io_uring_setup, 1, 0));
+  if (!strcmp(what, "resolve")) return resolve();
+  if (!strcmp(what, "user-name")) return user_name();
+
+  if (!strcmp(what, "fork")) return ended(fork());
+  if (!strcmp(what, "vfork")) return ended((pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+  if (!strcmp(what, "clone3")) return result(syscall(SYS_clone3, 0, 0));
+  if (!strcmp(what, "thread")) return thread();
+  if (!strcmp(what, "spawn")) return spawn(target);
+  if (!strcmp(what, "exec")) return run(target);
+  if (!strcmp(what, "exec-memory")) return run_from_memory(target);
+
+  if (!strcmp(what, "signal")) return result(kill(pid, SIGTERM));
+  if (!strcmp(what, "signal-thread")) return result(syscall(SYS_tgkill, pid, pid, SIGTERM));
+  if (!strcmp(what, "signal-all")) return result(kill(-1, SIGTERM));
+  if (!strcmp(what, "signal-group")) return result(kill(0, SIGTERM));
+  if (!strcmp(what, "signal-self")) return result(kill(getpid(), 0));
+  if (!strcmp(what, "queue")) {
+    union sigval none = {0};
+    return result(sigqueue(pid, SIGTERM, none));
+  }
+  if (!strcmp(what, "pidfd")) return result(syscall(SYS_pidfd_open, pid, 0));
+  if (!strcmp(what, "ptrace")) return result(ptrace(PTRACE_ATTACH, pid, 0, 0));
+  if (!strcmp(what, "memory")) return copy_memory(pid);
+  if (!strcmp(what, "limit")) return change_limit(pid);
+  if (!strcmp(what, "shared-memory")) return result(shmget(1, 4096, IPC_CREAT | 0600));
+  if (!strcmp(what, "session")) return result(setsid());
+  if (!strcmp(what, "group")) return result(setpgid(0, 0));
+
+  if (!strcmp(what, "mount")) return result(syscall(SYS_mount, "none", "/mnt", "tmpfs", 0, 0));
+  if (!strcmp(what, "unshare")) return result(syscall(SYS_unshare, 0x10000000 /* a user namespace */));
+  if (!strcmp(what, "bpf")) return result(syscall(SYS_bpf, 0, 0, 0));
+  if (!strcmp(what, "keyctl")) return result(syscall(SYS_keyctl, 0, 0, 0, 0, 0));
+  if (!strcmp(what, "chroot")) return result(chroot("/"));
+  if (!strcmp(what, "handler")) return own_handler();
+  if (!strcmp(what, "outlive")) return result(prctl(PR_SET_PDEATHSIG, 0));
+
+  if (!strcmp(what, "3-gib")) return memory((size_t)3 << 30);
+  if (!strcmp(what, "1-gib")) return memory((size_t)1 << 30);
+  if (!strcmp(what, "descriptors")) return descriptors();
+  if (!strcmp(what, "cpu-limit") || !strcmp(what, "core-limit")) {
+    struct rlimit limit;
+    if (getrlimit(what[1] == 'p' ? RLIMIT_CPU : RLIMIT_CORE, &limit) != 0) return errno;
+    return limit.rlim_cur == (rlim_t)atol(target) ? 0 : ERANGE;
+  }
+  return -1;
+}

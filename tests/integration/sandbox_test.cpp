@@ -1,0 +1,342 @@
+// What a confined process can and cannot do, and how it reads: tests/conformance/hostile makes the attempts.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "provider/sandbox.hpp"
+#include "support/process.hpp"
+
+namespace cnspec::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kSucceeded[] = "succeeded";
+constexpr char kDenied[] = "Permission denied";
+constexpr char kNotPermitted[] = "Operation not permitted";
+constexpr char kNetwork[] = "was stopped: it lacks the capability network for what it tried.";
+constexpr char kExec[] = "was stopped: it lacks the capability exec for what it tried.";
+constexpr char kProcess[] = "was stopped: it reached for another process";
+
+// The tests say what is enforced here: a machine without Landlock or seccomp fails them, by name.
+TEST(SandboxOfThisMachine, HasNoGapsButRootsTasks) {
+  for (const std::string& gap : provider::sandbox_gaps())
+    EXPECT_EQ(gap, "the number of threads and processes (root has no limit)");
+}
+
+struct Outcome {
+  std::string result;
+  std::string reported;
+};
+
+// Once as we are and, being root, once as a user who owns nothing.
+class Confined : public ::testing::TestWithParam<uid_t> {
+ protected:
+  Confined() {
+    // The ordinary user has to come in.
+    ::chmod(folder_.path().c_str(), 0755);
+    ::chown(folder_.path().c_str(), GetParam(), GetParam());
+  }
+
+  std::string file(const std::string& name, mode_t mode = 0600) const {
+    const fs::path path = folder_.write(name, "hidden words\n", mode);
+    for (fs::path p = path; p != folder_.path(); p = p.parent_path())
+      ::chown(p.c_str(), GetParam(), GetParam());
+    return path.string();
+  }
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+  Outcome attempt(const Argv& arguments, const std::string& home = "/nowhere") const {
+    Argv argv;
+    if (GetParam() != ::geteuid()) {
+      const std::string id = std::to_string(GetParam());
+      argv = {"setpriv", "--reuid", id, "--regid", id, "--clear-groups"};
+    }
+    argv.push_back(CONFINED);
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    ProcessOptions options;
+    options.env["HOME"] = home;
+    options.env["TMPDIR"] = "/tmp";
+    const RunResult r = run(argv, options);
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    return {r.out.substr(0, r.out.find('\n')), r.err};
+  }
+  std::string result(const Argv& arguments) const { return attempt(arguments).result; }
+
+  void expect_stopped(const Argv& arguments, const char* verdict, const std::string& line) const {
+    const Outcome outcome = attempt(arguments);
+    EXPECT_EQ(outcome.result.substr(0, std::string(verdict).size()), verdict) << arguments.front();
+    EXPECT_NE(outcome.reported.find("sandbox: refused " + line + "\n"), std::string::npos)
+        << arguments.front() << ": " << outcome.reported;
+  }
+  void expect_refused(const Argv& arguments, const std::string& line) const {
+    const Outcome outcome = attempt(arguments);
+    EXPECT_EQ(outcome.result, kNotPermitted) << arguments.front();
+    EXPECT_NE(outcome.reported.find("sandbox: refused " + line + "\n"), std::string::npos)
+        << arguments.front() << ": " << outcome.reported;
+  }
+
+  TempDir folder_;
+};
+
+std::vector<uid_t> users() {
+  if (::geteuid() != 0) return {::geteuid()};
+  return {0, 65534};
+}
+INSTANTIATE_TEST_SUITE_P(As, Confined, ::testing::ValuesIn(users()), [](const auto& info) {
+  return info.param == 0 ? std::string("Root") : "User" + std::to_string(info.param);
+});
+
+TEST_P(Confined, NeedsNoCapabilityForItself) {
+  for (const char* what : {"nothing", "thread", "pair", "scratch", "signal-self", "1-gib"})
+    EXPECT_EQ(result({what}), kSucceeded) << what;
+  EXPECT_EQ(result({"abort"}), "signal 6");
+  EXPECT_EQ(result({"read", "/proc/self/maps"}), kSucceeded);
+  EXPECT_EQ(result({"read", "/dev/urandom"}), kSucceeded);
+  EXPECT_EQ(result({"write", "/dev/null"}), kSucceeded);
+  EXPECT_EQ(result({"dlopen", "libcrypto.so.3"}), kSucceeded);
+}
+
+TEST_P(Confined, ReadsWhatIsDeclared) {
+  const std::string declared = file("declared/file");
+  const std::string other = file("other/file", 0644);
+  EXPECT_EQ(result({"read", declared}), kDenied);
+  EXPECT_EQ(result({"list", path("declared")}), kDenied);
+  EXPECT_EQ(result({"--files", path("declared"), "read", declared}), kSucceeded);
+  EXPECT_EQ(result({"--files", declared, "read", declared}), kSucceeded);
+  EXPECT_EQ(result({"--files", path("declared"), "read", other}), kDenied);
+  EXPECT_EQ(result({"--files", path("missing"), "read", other}), kDenied);
+  EXPECT_EQ(result({"read", "/etc/passwd"}), kDenied);
+  EXPECT_EQ(attempt({"--files", "~/declared", "read", declared}, folder_.path().string()).result, kSucceeded);
+  EXPECT_EQ(attempt({"--files", "~", "read", other}, "").result, kDenied);
+  EXPECT_EQ(result({"--files", "env:CONFINED_NO_SUCH", "read", other}), kDenied);
+}
+
+TEST_P(Confined, FollowsADeclaredLinkAndNoOther) {
+  const std::string target = file("target/file");
+  file("declared/own");
+  fs::create_symlink(target, path("declared/link"));
+  fs::create_symlink(path("target"), path("way"));
+  EXPECT_EQ(result({"--files", path("declared"), "read", path("declared/link")}), kDenied);
+  EXPECT_EQ(result({"--files", path("way"), "read", path("way/file")}), kSucceeded);
+}
+
+TEST_P(Confined, NeverReadsTheProgramsOwnSecrets) {
+  const std::string secret = file("config/mondoo.yml");
+  const std::string beside = file("config/notes");
+  const Argv secrets = {"--secret", secret};
+  const auto with = [&](Argv more) {
+    more.insert(more.begin(), secrets.begin(), secrets.end());
+    return result(more);
+  };
+  EXPECT_EQ(with({"--files", "/", "read", secret}), kDenied);
+  EXPECT_EQ(with({"--files", path("config"), "read", secret}), kDenied);
+  EXPECT_EQ(with({"--files", secret, "read", secret}), kDenied);
+  EXPECT_EQ(with({"--files", "/", "read", beside}), kSucceeded);
+  EXPECT_EQ(with({"--files", "/", "read", "/etc/passwd"}), kSucceeded);
+  EXPECT_EQ(with({"--files", "/", "list", path("config")}), kSucceeded);
+  // By another name.
+  fs::create_symlink(secret, path("config/link"));
+  fs::create_symlink(path("config"), path("alias"));
+  EXPECT_EQ(with({"--files", path("alias"), "read", path("alias/mondoo.yml")}), kDenied);
+  EXPECT_EQ(with({"--files", path("config/link"), "read", secret}), kDenied);
+  EXPECT_EQ(with({"--files", path("config"), "read", path("config/link")}), kDenied);
+  EXPECT_EQ(with({"--files", "/", "read", "/proc/self/root" + secret}), kDenied);
+  const std::string linked = with({"--files", "/", "link", secret});
+  EXPECT_TRUE(linked == "Invalid cross-device link" || linked == kDenied) << linked;
+  EXPECT_EQ(with({"--files", "/", "symlink", secret}), kDenied);
+}
+
+TEST_P(Confined, ReadsNoPasswordsAndNoDevicesByABroadWord) {
+  EXPECT_EQ(result({"read", "/etc/shadow"}), kDenied);
+  EXPECT_EQ(result({"--files", "/", "read", "/etc/shadow"}), kDenied);
+  EXPECT_EQ(result({"--files", "/etc", "read", "/etc/shadow"}), kDenied);
+  EXPECT_EQ(result({"--files", "/", "list", "/dev/pts"}), kSucceeded);  // names, and no more
+  EXPECT_EQ(result({"--files", "/", "read", "/dev/tty"}), kDenied);
+  // Said in so many words it is up to the user's rights.
+  EXPECT_EQ(result({"--files", "/etc/shadow", "read", "/etc/shadow"}),
+            GetParam() == 0 ? kSucceeded : kDenied);
+}
+
+TEST_P(Confined, WritesInItsFolderOnly) {
+  const std::string declared = file("declared/file", 0666);
+  const Argv reading = {"--files", path("declared")};
+  const auto with = [&](Argv more) {
+    more.insert(more.begin(), reading.begin(), reading.end());
+    return more;
+  };
+  for (const char* what : {"write", "open-cut", "truncate", "unlink"})
+    EXPECT_EQ(result(with({what, declared})), kDenied) << what;
+  EXPECT_EQ(result(with({"write", path("declared/new")})), kDenied);
+  EXPECT_EQ(result(with({"mkdir", path("declared/new")})), kDenied);
+  EXPECT_EQ(result({"write", "/tmp/cnspec-sandbox-test"}), kDenied);
+  const std::string no_change = ": no capability changes files";
+  expect_refused(with({"chmod", declared}), "chmod" + no_change);
+  expect_refused(with({"chown", declared}), "chown" + no_change);
+  expect_refused(with({"xattr", declared}), "setxattr" + no_change);
+  EXPECT_EQ(result(with({"chmod2", declared})), "Function not implemented");
+  EXPECT_EQ(result(with({"new-xattr", declared})), "Function not implemented");
+  EXPECT_EQ(read_file(declared), "hidden words\n");
+}
+
+// A listener that must not be reached.
+class Listener {
+ public:
+  explicit Listener(int type) : fd_(::socket(AF_INET, type, 0)) {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof at;
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&at), size), 0);
+    if (type == SOCK_STREAM) EXPECT_EQ(::listen(fd_, 1), 0);
+    ::getsockname(fd_, reinterpret_cast<sockaddr*>(&at), &size);
+    port_ = ntohs(at.sin_port);
+  }
+  ~Listener() { ::close(fd_); }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+  std::string port() const { return std::to_string(port_); }
+
+ private:
+  int fd_;
+  int port_ = 0;
+};
+
+TEST_P(Confined, HasNoNetwork) {
+  const Listener tcp(SOCK_STREAM);
+  const Listener udp(SOCK_DGRAM);
+  const std::string lacks = ": the capability network is lacking, and gives HTTP through the host alone";
+  expect_stopped({"tcp", tcp.port()}, kNetwork, "socket" + lacks);
+  expect_stopped({"udp", udp.port()}, kNetwork, "socket" + lacks);
+  expect_stopped({"packet"}, kNetwork, "socket" + lacks);
+  expect_stopped({"resolve"}, kNetwork, "socket" + lacks);
+  expect_stopped({"pair-datagram"}, kNetwork, "socketpair" + lacks);
+  EXPECT_EQ(result({"io-uring"}), "Function not implemented");
+}
+
+TEST_P(Confined, ReachesNoSocketOfTheMachine) {
+  const std::string socket_path = path("socket");
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  socket_path.copy(at.sun_path, sizeof at.sun_path - 1);
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+  ASSERT_EQ(::listen(fd, 1), 0);
+  ::chmod(socket_path.c_str(), 0777);
+  // Refused and not stopped, since the C library tries this by itself: for a user's name, for one.
+  const Outcome outcome = attempt({"unix", socket_path});
+  EXPECT_EQ(outcome.result, kDenied);
+  EXPECT_NE(outcome.reported.find("sandbox: refused socket: "), std::string::npos) << outcome.reported;
+  EXPECT_EQ(result({"--files", "/etc/passwd", "user-name"}), kSucceeded);
+  EXPECT_EQ(result({"unix-blocked"}).substr(0, 60),
+            "was stopped: it made a system call that its capabilities do ");
+  ::close(fd);
+}
+
+TEST_P(Confined, StartsNoProcess) {
+  const std::string lacks = ": the capability exec is lacking";
+  expect_stopped({"fork"}, kExec, "clone" + lacks);
+  expect_stopped({"vfork"}, kExec, "clone" + lacks);
+  expect_stopped({"spawn", "/bin/true"}, kExec, "clone" + lacks);
+  expect_stopped({"exec", "/bin/true"}, kExec, "execve" + lacks);
+  expect_stopped({"--files", "/", "exec-memory", "/bin/true"}, kExec, "execveat" + lacks);
+  EXPECT_EQ(result({"clone3"}), "Function not implemented");
+}
+
+TEST_P(Confined, RunsWhatIsDeclared) {
+  EXPECT_EQ(result({"--exec", "true", "spawn", "/usr/bin/true"}), kSucceeded);
+  EXPECT_EQ(result({"--exec", "/usr/bin/true", "exec", "/usr/bin/true"}), kSucceeded);
+  EXPECT_EQ(result({"--exec", "true", "fork"}), kSucceeded);
+  EXPECT_EQ(result({"--exec", "true", "exec", "/usr/bin/id"}), kDenied);
+  EXPECT_EQ(result({"--exec", "true", "--files", "/usr/bin", "spawn", "/usr/bin/id"}), kDenied);
+  // A name is not looked for where a user may have put it; one that is not there gives nothing.
+  expect_stopped({"--exec", "no-such-program", "exec", "/bin/true"}, kExec,
+                 "execve: the capability exec is lacking");
+  EXPECT_EQ(result({"--exec", "true", "signal", "PARENT"}), kNotPermitted);
+}
+
+TEST_P(Confined, ReachesNoOtherProcess) {
+  const std::string none = ": no capability reaches other processes";
+  expect_stopped({"signal", "PARENT"}, kProcess, "kill" + none);
+  expect_stopped({"signal-thread", "PARENT"}, kProcess, "tgkill" + none);
+  expect_stopped({"signal-all"}, kProcess, "kill" + none);
+  expect_stopped({"signal-group"}, kProcess, "kill" + none);
+  expect_stopped({"queue", "PARENT"}, kProcess, "rt_sigqueueinfo" + none);
+  expect_stopped({"ptrace", "PARENT"}, kProcess, "ptrace" + none);
+  expect_stopped({"memory", "PARENT"}, kProcess, "process_vm_readv" + none);
+  expect_refused({"pidfd", "PARENT"}, "pidfd_open" + none);
+  expect_refused({"limit", "PARENT"}, "prlimit64" + none);
+  expect_refused({"shared-memory"}, "shmget" + none);
+  for (const char* file : {"mem", "environ", "maps", "fd/0", "root/etc/passwd"}) {
+    const std::string path = std::string("/proc/PARENT/") + file;
+    EXPECT_EQ(result({"read", path}), kDenied) << file;
+    EXPECT_EQ(result({"--files", "/", "read", path}), kDenied) << file;
+    EXPECT_EQ(result({"--files", "/proc", "read", path}), kDenied) << file;
+  }
+}
+
+TEST_P(Confined, StaysWhereItWasPut) {
+  expect_refused({"session"}, "setsid: no capability reaches other processes");
+  expect_refused({"group"}, "setpgid: no capability reaches other processes");
+  expect_refused({"outlive"}, "prctl: no capability allows it");
+  EXPECT_EQ(result({"handler"}), kNotPermitted);
+  expect_refused({"mount"}, "mount: no capability allows it");
+  expect_refused({"unshare"}, "unshare: no capability allows it");
+  expect_refused({"bpf"}, "bpf: no capability allows it");
+  expect_refused({"keyctl"}, "keyctl: no capability allows it");
+  expect_refused({"chroot"}, "chroot: no capability allows it");
+  EXPECT_NE(result({"mknod", path("device")}), kSucceeded);
+}
+
+TEST_P(Confined, HasLimits) {
+  EXPECT_EQ(result({"descriptors"}), "Too many open files");
+  EXPECT_EQ(result({"scratch-long"}).substr(0, 52), "was stopped: it wrote a file of more than 256 MiB, w");
+  EXPECT_EQ(result({"cpu-limit", "600"}), kSucceeded);
+  EXPECT_EQ(result({"core-limit", "0"}), kSucceeded);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_EQ(result({"3-gib"}), "Cannot allocate memory");
+#endif
+}
+
+TEST(Scratch, IsPrivateAndGoesWithWhatItHolds) {
+  fs::path path;
+  const TempDir outside;
+  outside.write("kept", "x");
+  {
+    auto scratch = provider::Scratch::make();
+    ASSERT_TRUE(scratch) << scratch.error().message();
+    path = scratch->path();
+    struct stat info {};
+    ASSERT_EQ(::stat(path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 07777, 0700u);
+    fs::create_directories(path / "a/b");
+    fs::create_symlink(outside.path(), path / "a/link");
+    const provider::Scratch moved = std::move(*scratch);
+    EXPECT_TRUE(fs::exists(path));
+  }
+  EXPECT_FALSE(fs::exists(path));
+  EXPECT_TRUE(fs::exists(outside / "kept"));
+}
+
+TEST(AccessHint, IsGivenForWhatSpeaksOfPermissions) {
+  manifest::Capabilities declared;
+  declared.files = {"/etc", "~/.x"};
+  const std::string hint = provider::access_hint(declared, "open /srv/x: Permission denied");
+  EXPECT_EQ(
+      hint,
+      "It runs isolated and can read no more than its manifest declares (files: /etc, ~/.x), run no more "
+      "than that (exec: none) and write in its own temporary folder only; if it needs more, its author has "
+      "to declare it");
+  EXPECT_EQ(provider::access_hint({}, "the machine is out of beans"), "");
+  EXPECT_NE(provider::access_hint({}, "socket: Operation not permitted"), "");
+}
+
+}  // namespace
+}  // namespace cnspec::test
