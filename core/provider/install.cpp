@@ -25,6 +25,13 @@ fs::path library_in(const fs::path& folder, const std::string& name) { return fo
 
 fs::path signature_of(const fs::path& library) { return library.string() + std::string(kSignatureSuffix); }
 
+// So long others that change the folder are waited for.
+constexpr std::chrono::seconds kPatience{30};
+
+Result<Shelf> open_shelf(const fs::path& folder, const InstallOptions& options) {
+  return Shelf::open(folder, std::min(options.deadline, std::chrono::steady_clock::now() + kPatience));
+}
+
 bool same_contents(const fs::path& a, const fs::path& b) {
   if (!is_there(a) || !is_there(b)) return is_there(a) == is_there(b);
   std::ifstream one(a, std::ios::binary), other(b, std::ios::binary);
@@ -278,7 +285,7 @@ Result<Installed> install_package(const Package& package, const Expected& expect
     if (!scratch) return fail(scratch.error());
     return prepare(package, expected, *folder, scratch->path(), options);
   }
-  auto shelf = Shelf::open(folder->path, options.deadline);
+  auto shelf = open_shelf(folder->path, options);
   if (!shelf) return fail(shelf.error());
   const interrupt::Hold hold;  // until all is as it was, or as it shall be
   auto staged = shelf->stage();
@@ -304,7 +311,7 @@ Result<Removed> remove_provider(const std::string& name, const InstallOptions& o
   if (options.dry_run) {
     if (auto good = check_shelf(folder->path); !good) return fail(good.error());
   } else {
-    auto opened = Shelf::open(folder->path, options.deadline);
+    auto opened = open_shelf(folder->path, options);
     if (!opened) return fail(opened.error());
     shelf.emplace(std::move(*opened));
   }
@@ -348,7 +355,7 @@ Result<RolledBack> rollback_provider(const std::string& name, const InstallOptio
   if (options.dry_run) {
     if (auto good = check_shelf(folder->path); !good) return fail(good.error());
   } else {
-    auto opened = Shelf::open(folder->path, options.deadline);
+    auto opened = open_shelf(folder->path, options);
     if (!opened) return fail(opened.error());
     shelf.emplace(std::move(*opened));
   }

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "base/text.hpp"
-#include "provider/manifest.hpp"
 
 namespace cnspec::provider {
 namespace {

@@ -12,6 +12,7 @@
 #include "base/crypto.hpp"
 #include "base/error.hpp"
 #include "provider/archive_module.hpp"
+#include "provider/manifest.hpp"
 
 namespace cnspec::provider {
 
