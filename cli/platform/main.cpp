@@ -15,6 +15,7 @@
 #include "faults.hpp"
 #include "server.hpp"
 #include "service.hpp"
+#include "spaces.hpp"
 
 namespace cnspec::platform {
 namespace {

@@ -48,6 +48,8 @@ constexpr std::string_view kRegistry = "providers/";
 constexpr std::chrono::seconds kIdle{60};
 constexpr std::chrono::seconds kLinger{2};
 constexpr std::chrono::seconds kGrace{1};
+// More than there are processors: most of them wait for the disk, and those that do so together wait once.
+constexpr std::size_t kWorkers = 32;
 
 auto into(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
@@ -128,7 +130,7 @@ struct Server::State {
   asio::signal_set signals;
   asio::steady_timer grace;
   asio::steady_timer pause;  // after a failure to accept
-  asio::thread_pool worker{1};
+  asio::thread_pool workers{kWorkers};
   std::set<Connection*> connections;
   Service* service = nullptr;
   std::string url;
@@ -329,12 +331,12 @@ asio::awaitable<Answer> Server::State::Connection::answer(Call call, std::string
   co_return co_await work(std::move(call));
 }
 
-// On the worker's thread, and back.
+// On a worker's thread, and back.
 asio::awaitable<Answer> Server::State::Connection::work(Call call) {
   co_return co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(Answer)>(
       [](auto handler, State* server, Call given) {
         asio::post(
-            server->worker, [handler = std::move(handler), server, given = std::move(given)]() mutable {
+            server->workers, [handler = std::move(handler), server, given = std::move(given)]() mutable {
               Answer answer;
               try {
                 answer = server->service->call(given);
@@ -592,7 +594,7 @@ void Server::run(Service& service, const std::function<void()>& on_ready) {
       state.loop, [&state] { return state.accept(); }, asio::detached);
   on_ready();
   state.loop.run();
-  state.worker.join();
+  state.workers.join();
 }
 
 }  // namespace cnspec::platform

@@ -1,6 +1,6 @@
-// HTTP/1.1 over TLS, for one Service. One thread runs all connections; a second one does what needs the
-// database. A client that is slow, says too much or says nonsense gets an error, and costs no other client
-// anything:
+// HTTP/1.1 over TLS, for one Service. One thread runs all connections; others do what needs the database or
+// much arithmetic. A client that is slow, says too much or says nonsense gets an error, and costs no other
+// client anything:
 //  - a header may have 16 KiB, a body 1 MiB;
 //  - a request must be complete, and an answer taken, within `request_timeout`; so must the TLS handshake;
 //  - of more than `max_connections`, the one that has waited longest for its client is closed, else the new

@@ -20,6 +20,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,6 +51,8 @@ struct ServiceOptions {
 class Service {
  public:
   Service(Store store, Authority authority, Key token_key, ServiceOptions options);
+  Service(Service&&) noexcept;
+  ~Service();
 
   // The names of all methods and documents, as they follow the first slash of a path.
   static std::vector<std::string> names();
@@ -57,37 +60,15 @@ class Service {
   // A document for GET, such as "cnspec/latest.json". Any thread.
   std::optional<Answer> document(std::string_view name) const;
   static bool has_method(std::string_view name);
-  // True when call() needs no database for it, and may then be called on any thread at any time.
+  // True when call() waits for nothing: neither for the database nor for arithmetic.
   static bool is_quick(std::string_view name);
-  // One thread at a time.
+  // Any thread; returns once what it changed is lasting.
   Answer call(const Call& call);
 
+  struct State;
+
  private:
-  Store store_;
-  Authority authority_;
-  Key token_key_;
-  ServiceOptions options_;
-
-  struct Handling;
+  std::unique_ptr<State> state_;
 };
-
-inline constexpr std::string_view kIssuer = "mondoo/ams";
-std::string space_mrn(std::string_view space);
-Seconds now();
-
-// Letters, digits, '.', '_' and '-', at most 63; the space's MRN is taken, too.
-Result<std::string> parse_space(std::string_view text);
-
-// A service account whose keys are lent, to be stored with who may have it.
-Result<ServiceAccount> keyless_account(const std::string& space);
-
-// A registration token, and its record in the store.
-struct TokenRequest {
-  std::string space;
-  std::string description;
-  std::string endpoint;  // empty: the token names none
-  std::chrono::seconds lifetime{3600};
-};
-Result<std::string> create_token(Store& store, const Key& key, const TokenRequest& request);
 
 }  // namespace cnspec::platform

@@ -3,6 +3,9 @@
 #include <sqlite3.h>
 
 #include <array>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
 #include <stdexcept>
 #include <utility>
 
@@ -123,21 +126,6 @@ class Transaction {
   bool done_ = false;
 };
 
-template <class Work>
-auto guarded(sqlite3* db, Work work) -> Result<decltype(work())> {
-  try {
-    if constexpr (std::is_void_v<decltype(work())>) {
-      work();
-      return {};
-    } else {
-      return work();
-    }
-  } catch (const DatabaseError& error) {
-    const char* file = sqlite3_db_filename(db, "main");
-    return fail(std::string("the database ") + (file ? file : "") + " failed: " + error.what());
-  }
-}
-
 Token token_from(const Statement& row) {
   return {row.text(0), row.text(1), row.text(2), row.number(3), row.number(4), !row.is_null(5)};
 }
@@ -166,6 +154,14 @@ void insert(sqlite3* db, const Agent& a) {
       a.version, a.platform, a.hostname, a.ip, a.platform_id, a.created, a.seen);
 }
 
+void update(sqlite3* db, const Agent& a) {
+  run(db,
+      "UPDATE agents SET name = ?, version = ?, platform = ?, hostname = ?, ip = ?, platform_id = ?, seen = "
+      "? "
+      "WHERE mrn = ?",
+      a.name, a.version, a.platform, a.hostname, a.ip, a.platform_id, a.seen, a.mrn);
+}
+
 void insert(sqlite3* db, const ServiceAccount& a) {
   run(db, "INSERT OR IGNORE INTO spaces VALUES (?, ?)", a.space, a.created);
   run(db, "INSERT INTO service_accounts VALUES (?, ?, CAST(? AS BLOB), ?, NULL)", a.mrn, a.space,
@@ -183,12 +179,18 @@ bool remove(sqlite3* db, std::string_view mrn, Seconds now) {
   return true;
 }
 
-void set_up(sqlite3* db) {
+// What every connection needs; one that only reads says so.
+void greet(sqlite3* db, bool reader) {
   sqlite3_busy_timeout(db, kBusyMilliseconds);
+  execute(db, "PRAGMA trusted_schema = OFF");
+  if (reader) execute(db, "PRAGMA query_only = ON");
+}
+
+void set_up(sqlite3* db) {
+  greet(db, false);
   execute(db, "PRAGMA journal_mode = WAL");
   execute(db, "PRAGMA synchronous = FULL");
   execute(db, "PRAGMA foreign_keys = ON");
-  execute(db, "PRAGMA trusted_schema = OFF");
   Transaction transaction(db);
   Statement version(db, "PRAGMA user_version");
   version.next();
@@ -201,108 +203,233 @@ void set_up(sqlite3* db) {
   transaction.commit();
 }
 
+struct Close {
+  void operator()(sqlite3* db) const { sqlite3_close(db); }
+};
+using Connection = std::unique_ptr<sqlite3, Close>;
+
+Connection connect(const std::string& file, int flags) {
+  sqlite3* raw = nullptr;
+  const int result = sqlite3_open_v2(file.c_str(), &raw, flags, nullptr);
+  Connection db(raw);
+  if (result != SQLITE_OK) throw DatabaseError(raw ? sqlite3_errmsg(raw) : "out of memory");
+  return db;
+}
+
 }  // namespace
 
-void Store::Close::operator()(sqlite3* db) const { sqlite3_close(db); }
-Store::Store(std::unique_ptr<sqlite3, Close> db) : db_(std::move(db)) {}
+// Changes go through one connection, and those that wait for it at the same time share a transaction: making
+// it lasting takes the disk as long for all of them as for one. Who reads has a connection of its own for as
+// long as it does, and sees what is lasting.
+struct Store::State {
+  State(std::string f, Connection db)
+      : file(std::move(f)), in_memory(file == ":memory:"), writer(std::move(db)) {
+    set_up(writer.get());
+  }
+
+  // `work` gets a connection, inside a transaction. Its result is returned once that is lasting.
+  template <class Work>
+  auto change(Work work) -> Result<decltype(work(nullptr))> {
+    using Value = decltype(work(nullptr));
+    Change mine;
+    if constexpr (std::is_void_v<Value>) {
+      mine.work = [&](sqlite3* db) { work(db); };
+      share(mine);
+      if (!mine.error.empty()) return failed(mine.error);
+      return {};
+    } else {
+      std::optional<Value> value;
+      mine.work = [&](sqlite3* db) { value.emplace(work(db)); };
+      share(mine);
+      if (!mine.error.empty()) return failed(mine.error);
+      return std::move(*value);
+    }
+  }
+
+  template <class Work>
+  auto read(Work work) -> Result<decltype(work(nullptr))> {
+    if (in_memory) return change(work);  // where no second connection sees what is there
+    try {
+      Connection db = take_reader();
+      auto value = work(db.get());
+      const std::lock_guard lock(mutex);
+      readers.push_back(std::move(db));
+      return value;
+    } catch (const DatabaseError& error) {
+      return failed(error.what());
+    }
+  }
+
+  tl::unexpected<Error> failed(const std::string& why) const {
+    return fail("the database " + file + " failed: " + why);
+  }
+
+ private:
+  struct Change {
+    std::function<void(sqlite3*)> work;
+    std::string error;
+    bool done = false;
+  };
+
+  // The first to come works for all who wait; meanwhile others gather for the next turn.
+  void share(Change& mine) {
+    std::unique_lock lock(mutex);
+    waiting.push_back(&mine);
+    while (!mine.done) {
+      if (at_work) {
+        turn_over.wait(lock);
+        continue;
+      }
+      at_work = true;
+      const std::vector<Change*> batch = std::exchange(waiting, {});
+      lock.unlock();
+      make_lasting(batch);
+      lock.lock();
+      for (Change* each : batch) each->done = true;
+      at_work = false;
+      turn_over.notify_all();
+    }
+  }
+
+  void make_lasting(const std::vector<Change*>& batch) {
+    try {
+      Transaction transaction(writer.get());
+      for (Change* each : batch) apply(*each);
+      transaction.commit();
+    } catch (const std::exception& error) {
+      for (Change* each : batch) each->error = error.what();
+    }
+  }
+
+  // One that fails leaves the others as they are.
+  void apply(Change& change) {
+    execute(writer.get(), "SAVEPOINT one");
+    try {
+      change.work(writer.get());
+    } catch (const std::exception& error) {
+      change.error = error.what();
+      execute(writer.get(), "ROLLBACK TO one");
+    }
+    execute(writer.get(), "RELEASE one");
+  }
+
+  Connection take_reader() {
+    {
+      const std::lock_guard lock(mutex);
+      if (!readers.empty()) {
+        Connection db = std::move(readers.back());
+        readers.pop_back();
+        return db;
+      }
+    }
+    Connection db = connect(file, SQLITE_OPEN_READWRITE);
+    greet(db.get(), true);
+    return db;
+  }
+
+  const std::string file;
+  const bool in_memory;
+  Connection writer;  // of whoever is at work
+  std::mutex mutex;   // guards what follows
+  std::condition_variable turn_over;
+  bool at_work = false;
+  std::vector<Change*> waiting;
+  std::vector<Connection> readers;  // that nobody uses now
+};
+
+Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Store::Store(Store&&) noexcept = default;
 Store& Store::operator=(Store&&) noexcept = default;
 Store::~Store() = default;
 
 Result<Store> Store::open(const std::filesystem::path& file) {
-  sqlite3* raw = nullptr;
-  const int result = sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
-  Store store{std::unique_ptr<sqlite3, Close>(raw)};
-  if (result != SQLITE_OK) {
-    return fail("cannot open the database " + file.string() + ": " +
-                (raw ? sqlite3_errmsg(raw) : "out of memory"));
+  Connection db;
+  try {
+    db = connect(file.string(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  } catch (const DatabaseError& error) {
+    return fail("cannot open the database " + file.string() + ": " + error.what());
   }
-  if (auto ready = guarded(raw, [&] { set_up(raw); }); !ready) return fail(std::move(ready.error()));
-  return store;
+  try {
+    return Store(std::make_unique<State>(file.string(), std::move(db)));
+  } catch (const DatabaseError& error) {
+    return fail("the database " + file.string() + " failed: " + error.what());
+  }
 }
 
 Result<std::string> Store::endpoint() {
-  return guarded(db_.get(), [&] {
-    Statement row(db_.get(), "SELECT value FROM settings WHERE name = 'endpoint'");
+  return state_->read([&](sqlite3* db) {
+    Statement row(db, "SELECT value FROM settings WHERE name = 'endpoint'");
     return row.next() ? row.text(0) : std::string();
   });
 }
 
 Result<void> Store::set_endpoint(std::string_view url) {
-  return guarded(db_.get(),
-                 [&] { run(db_.get(), "INSERT OR REPLACE INTO settings VALUES ('endpoint', ?)", url); });
+  return state_->change(
+      [&](sqlite3* db) { run(db, "INSERT OR REPLACE INTO settings VALUES ('endpoint', ?)", url); });
 }
 
 Result<void> Store::add_token(const Token& token) {
-  return guarded(db_.get(), [&] {
-    Transaction transaction(db_.get());
-    run(db_.get(), "INSERT OR IGNORE INTO spaces VALUES (?, ?)", token.space, token.created);
-    run(db_.get(), "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, NULL)", token.mrn, token.space,
-        token.description, token.created, token.expires);
-    transaction.commit();
+  return state_->change([&](sqlite3* db) {
+    run(db, "INSERT OR IGNORE INTO spaces VALUES (?, ?)", token.space, token.created);
+    run(db, "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, NULL)", token.mrn, token.space, token.description,
+        token.created, token.expires);
   });
 }
 
 Result<std::optional<Token>> Store::token(std::string_view mrn) {
-  return guarded(db_.get(), [&] {
-    return first(Statement(db_.get(), std::string(kTokens) + "WHERE mrn = ?", mrn), token_from);
+  return state_->read([&](sqlite3* db) {
+    return first(Statement(db, std::string(kTokens) + "WHERE mrn = ?", mrn), token_from);
   });
 }
 
 Result<void> Store::add_registration(const ServiceAccount& account, const Agent& agent) {
-  return guarded(db_.get(), [&] {
-    Transaction transaction(db_.get());
-    insert(db_.get(), account);
-    insert(db_.get(), agent);
-    transaction.commit();
+  return state_->change([&](sqlite3* db) {
+    insert(db, account);
+    insert(db, agent);
   });
 }
 
 Result<std::optional<ServiceAccount>> Store::service_account(std::string_view mrn) {
-  return guarded(db_.get(), [&] {
-    return first(Statement(db_.get(), std::string(kAccounts) + "WHERE mrn = ?", mrn), account_from);
+  return state_->read([&](sqlite3* db) {
+    return first(Statement(db, std::string(kAccounts) + "WHERE mrn = ?", mrn), account_from);
   });
 }
 
 Result<void> Store::add_ssh_account(const ServiceAccount& account, const std::vector<SshKey>& keys) {
-  return guarded(db_.get(), [&] {
-    Transaction transaction(db_.get());
-    insert(db_.get(), account);
+  return state_->change([&](sqlite3* db) {
+    insert(db, account);
     for (const SshKey& key : keys) {
-      run(db_.get(), "INSERT OR IGNORE INTO ssh_keys VALUES (?, ?, CAST(? AS BLOB), ?)", account.mrn,
+      run(db, "INSERT OR IGNORE INTO ssh_keys VALUES (?, ?, CAST(? AS BLOB), ?)", account.mrn,
           key.fingerprint, key.blob, key.comment);
     }
-    transaction.commit();
   });
 }
 
 Result<void> Store::add_issuer_account(const ServiceAccount& account, const Issuer& issuer,
                                        const std::vector<IssuerKey>& keys) {
-  return guarded(db_.get(), [&] {
-    Transaction transaction(db_.get());
-    insert(db_.get(), account);
-    run(db_.get(), "INSERT INTO issuers VALUES (?, ?, ?, ?)", account.mrn, issuer.uri, issuer.audience,
+  return state_->change([&](sqlite3* db) {
+    insert(db, account);
+    run(db, "INSERT INTO issuers VALUES (?, ?, ?, ?)", account.mrn, issuer.uri, issuer.audience,
         issuer.subject);
     for (const IssuerKey& key : keys) {
-      run(db_.get(), "INSERT INTO issuer_keys VALUES (?, ?, CAST(? AS BLOB))", account.mrn, key.kid, key.der);
+      run(db, "INSERT INTO issuer_keys VALUES (?, ?, CAST(? AS BLOB))", account.mrn, key.kid, key.der);
     }
-    transaction.commit();
   });
 }
 
 Result<std::optional<std::string>> Store::ssh_key(std::string_view service_account,
                                                   std::string_view fingerprint) {
-  return guarded(db_.get(), [&] {
+  return state_->read([&](sqlite3* db) {
     return first<std::string>(
-        Statement(db_.get(), "SELECT blob FROM ssh_keys WHERE service_account = ? AND fingerprint = ?",
+        Statement(db, "SELECT blob FROM ssh_keys WHERE service_account = ? AND fingerprint = ?",
                   service_account, fingerprint),
         [](const Statement& row) { return row.text(0); });
   });
 }
 
 Result<std::vector<Issuer>> Store::issuers(std::string_view uri) {
-  return guarded(db_.get(), [&] {
-    return all<Issuer>(Statement(db_.get(),
+  return state_->read([&](sqlite3* db) {
+    return all<Issuer>(Statement(db,
                                  "SELECT service_account, uri, audience, subject FROM issuers WHERE uri = ? "
                                  "ORDER BY service_account",
                                  uri),
@@ -313,9 +440,9 @@ Result<std::vector<Issuer>> Store::issuers(std::string_view uri) {
 }
 
 Result<std::vector<IssuerKey>> Store::issuer_keys(std::string_view service_account) {
-  return guarded(db_.get(), [&] {
+  return state_->read([&](sqlite3* db) {
     return all<IssuerKey>(
-        Statement(db_.get(), "SELECT kid, der FROM issuer_keys WHERE service_account = ?", service_account),
+        Statement(db, "SELECT kid, der FROM issuer_keys WHERE service_account = ?", service_account),
         [](const Statement& row) {
           return IssuerKey{row.text(0), row.text(1)};
         });
@@ -324,90 +451,78 @@ Result<std::vector<IssuerKey>> Store::issuer_keys(std::string_view service_accou
 
 Result<void> Store::lend_key(std::string_view service_account, std::string_view public_key, Seconds expires,
                              Seconds now) {
-  return guarded(db_.get(), [&] {
-    Transaction transaction(db_.get());
-    run(db_.get(), "DELETE FROM lent_keys WHERE expires <= ?", now);
-    run(db_.get(), "INSERT INTO lent_keys VALUES (?, CAST(? AS BLOB), ?)", service_account, public_key,
-        expires);
-    transaction.commit();
+  return state_->change([&](sqlite3* db) {
+    run(db, "DELETE FROM lent_keys WHERE expires <= ?", now);
+    run(db, "INSERT INTO lent_keys VALUES (?, CAST(? AS BLOB), ?)", service_account, public_key, expires);
   });
 }
 
 Result<std::vector<std::string>> Store::lent_keys(std::string_view service_account, Seconds now) {
-  return guarded(db_.get(), [&] {
+  return state_->read([&](sqlite3* db) {
     return all<std::string>(
-        Statement(db_.get(), "SELECT public_key FROM lent_keys WHERE service_account = ? AND expires > ?",
+        Statement(db, "SELECT public_key FROM lent_keys WHERE service_account = ? AND expires > ?",
                   service_account, now),
         [](const Statement& row) { return row.text(0); });
   });
 }
 
 Result<std::optional<Agent>> Store::agent(std::string_view mrn) {
-  return guarded(db_.get(), [&] {
-    return first(Statement(db_.get(), std::string(kAgents) + "WHERE mrn = ?", mrn), agent_from);
+  return state_->read([&](sqlite3* db) {
+    return first(Statement(db, std::string(kAgents) + "WHERE mrn = ?", mrn), agent_from);
   });
 }
 
-Result<void> Store::add_agent(const Agent& agent) {
-  return guarded(db_.get(), [&] { insert(db_.get(), agent); });
+Result<void> Store::update_agent(const Agent& agent) {
+  return state_->change([&](sqlite3* db) { update(db, agent); });
 }
 
-Result<void> Store::update_agent(const Agent& a) {
-  return guarded(db_.get(), [&] {
-    run(db_.get(),
-        "UPDATE agents SET name = ?, version = ?, platform = ?, hostname = ?, ip = ?, platform_id = ?, seen "
-        "= ? "
-        "WHERE mrn = ?",
-        a.name, a.version, a.platform, a.hostname, a.ip, a.platform_id, a.seen, a.mrn);
-  });
-}
-
-Result<std::optional<Agent>> Store::agent_of(std::string_view service_account, std::string_view platform_id) {
-  return guarded(db_.get(), [&] {
-    return first(Statement(db_.get(), std::string(kAgents) + "WHERE service_account = ? AND platform_id = ?",
-                           service_account, platform_id),
-                 agent_from);
+Result<Agent> Store::put_agent(std::string_view service_account, std::string_view platform_id,
+                               const std::function<Agent(std::optional<Agent>)>& make) {
+  return state_->change([&](sqlite3* db) {
+    std::optional<Agent> known;
+    if (!platform_id.empty()) {
+      known = first(Statement(db, std::string(kAgents) + "WHERE service_account = ? AND platform_id = ?",
+                              service_account, platform_id),
+                    agent_from);
+    }
+    const bool update_it = known.has_value();
+    Agent agent = make(std::move(known));
+    update_it ? update(db, agent) : insert(db, agent);
+    return agent;
   });
 }
 
 Result<bool> Store::remove_agent(std::string_view mrn, Seconds now) {
-  return guarded(db_.get(), [&] {
-    Transaction transaction(db_.get());
-    const bool removed = remove(db_.get(), mrn, now);
-    transaction.commit();
+  return state_->change([&](sqlite3* db) {
+    const bool removed = remove(db, mrn, now);
     return removed;
   });
 }
 
 Result<bool> Store::revoke(std::string_view mrn, Seconds now) {
-  return guarded(db_.get(), [&] {
-    Transaction transaction(db_.get());
+  return state_->change([&](sqlite3* db) {
     const bool revoked =
-        run(db_.get(), "UPDATE tokens SET revoked = ? WHERE mrn = ? AND revoked IS NULL", now, mrn) ||
-        run(db_.get(), "UPDATE service_accounts SET revoked = ? WHERE mrn = ? AND revoked IS NULL", now,
-            mrn) ||
-        remove(db_.get(), mrn, now);
-    transaction.commit();
+        run(db, "UPDATE tokens SET revoked = ? WHERE mrn = ? AND revoked IS NULL", now, mrn) ||
+        run(db, "UPDATE service_accounts SET revoked = ? WHERE mrn = ? AND revoked IS NULL", now, mrn) ||
+        remove(db, mrn, now);
     return revoked;
   });
 }
 
 Result<std::vector<Token>> Store::tokens(std::string_view space) {
-  return guarded(db_.get(), [&] {
-    return all(Statement(db_.get(), std::string(kTokens) + kOfSpace, space), token_from);
-  });
+  return state_->read(
+      [&](sqlite3* db) { return all(Statement(db, std::string(kTokens) + kOfSpace, space), token_from); });
 }
 
 Result<std::vector<ServiceAccount>> Store::service_accounts(std::string_view space) {
-  return guarded(db_.get(), [&] {
-    return all(Statement(db_.get(), std::string(kAccounts) + kOfSpace, space), account_from);
+  return state_->read([&](sqlite3* db) {
+    return all(Statement(db, std::string(kAccounts) + kOfSpace, space), account_from);
   });
 }
 
 Result<std::vector<Agent>> Store::agents(std::string_view space) {
-  return guarded(db_.get(), [&] {
-    return all(Statement(db_.get(), std::string(kAgents) + kOfSpace, space), agent_from);
-  });
+  return state_->read(
+      [&](sqlite3* db) { return all(Statement(db, std::string(kAgents) + kOfSpace, space), agent_from); });
 }
 
 }  // namespace cnspec::platform

@@ -1,9 +1,10 @@
-// What the platform remembers, in SQLite. Several processes may have one store open; within a process one
-// thread uses an object at a time. A change is on disk when the call returns.
+// What the platform remembers, in SQLite. Several processes may have one store open, and any thread may use
+// an object. A change is on disk when the call returns; changes that come at once get there together.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,8 +14,6 @@
 #include "base/error.hpp"
 #include "issuer_key.hpp"
 #include "ssh_key.hpp"
-
-struct sqlite3;
 
 namespace cnspec::platform {
 
@@ -90,11 +89,12 @@ class Store {
   Result<std::vector<std::string>> lent_keys(std::string_view service_account, Seconds now);
 
   Result<std::optional<Agent>> agent(std::string_view mrn);
-  Result<void> add_agent(const Agent& agent);
   // Everything but mrn, space, service account and creation.
   Result<void> update_agent(const Agent& agent);
-  // The account's agent on the machine with that platform id.
-  Result<std::optional<Agent>> agent_of(std::string_view service_account, std::string_view platform_id);
+  // The account's agent on the machine with that platform id (empty: none), as `make` changes it; or a new
+  // one, made of nothing. `make` keeps mrn, space, service account and creation of one that is known.
+  Result<Agent> put_agent(std::string_view service_account, std::string_view platform_id,
+                          const std::function<Agent(std::optional<Agent>)>& make);
   // Removes the agent; its service account is revoked with the last of its agents, unless keys are lent of
   // it. False: no such agent.
   Result<bool> remove_agent(std::string_view mrn, Seconds now);
@@ -108,11 +108,9 @@ class Store {
   Result<std::vector<Agent>> agents(std::string_view space);
 
  private:
-  struct Close {
-    void operator()(sqlite3* db) const;
-  };
-  explicit Store(std::unique_ptr<sqlite3, Close> db);
-  std::unique_ptr<sqlite3, Close> db_;
+  struct State;
+  explicit Store(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace cnspec::platform

@@ -11,6 +11,7 @@
 #include "fuzz.hpp"
 #include "platform/jwt.hpp"
 #include "platform/service.hpp"
+#include "platform/spaces.hpp"
 #include "upstream/answers.hpp"
 
 using namespace cnspec;
