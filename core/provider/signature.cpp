@@ -1,7 +1,5 @@
 #include "provider/signature.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -18,26 +16,6 @@ namespace cnspec::provider {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The whole of an open file, mapped. A sealed one can neither shrink nor change beneath it.
-class Mapping {
- public:
-  explicit Mapping(const TrustedFile& file)
-      : size_(file.size()),
-        at_(size_ == 0 ? MAP_FAILED : ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd(), 0)) {}
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() {
-    if (at_ != MAP_FAILED) ::munmap(at_, size_);
-  }
-
-  bool good() const { return at_ != MAP_FAILED; }
-  std::string_view bytes() const { return {static_cast<const char*>(at_), size_}; }
-
- private:
-  std::size_t size_;
-  void* at_;
-};
 
 bool trusts(const TrustPolicy& policy, const MinisignSignature& signature) {
   return std::any_of(policy.keys.begin(), policy.keys.end(),

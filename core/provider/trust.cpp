@@ -115,6 +115,13 @@ bool TrustedFile::unchanged() const {
          now.st_mode == info_.st_mode && now.st_uid == info_.st_uid;
 }
 
+bool TrustedFile::is_same_as(const TrustedFile& other) const {
+  if (info_.st_dev == other.info_.st_dev && info_.st_ino == other.info_.st_ino) return true;
+  if (!sealed_ || !other.sealed_ || size() != other.size()) return false;
+  const Mapping ours(*this), theirs(other);
+  return ours.good() && theirs.good() && ours.bytes() == theirs.bytes();
+}
+
 Result<TrustedFile> TrustedFile::sealed_copy() && {
   if (size() > kMaxSealed) {
     return fail(
@@ -136,6 +143,16 @@ Result<TrustedFile> TrustedFile::sealed_copy() && {
   if (::fstat(copy.fd_, &copy.info_) != 0) return failed("fstat");
   copy.sealed_ = true;
   return copy;
+}
+
+Mapping::Mapping(const TrustedFile& file) : size_(file.size()) {
+  if (size_ == 0) return;
+  void* at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd(), 0);
+  if (at != MAP_FAILED) at_ = at;
+}
+
+Mapping::~Mapping() {
+  if (at_) ::munmap(at_, size_);
 }
 
 Result<void> Trust::check_one(const std::filesystem::path& folder, bool sticky_is_safe) {

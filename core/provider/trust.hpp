@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "base/error.hpp"
 
@@ -35,10 +36,8 @@ class TrustedFile {
   // Whether the file that was opened is as it was then, wherever it lies by now. Always so when sealed.
   bool unchanged() const;
 
-  // Whether both are the same file on disk, or the same copy.
-  bool is_same_as(const TrustedFile& other) const {
-    return info_.st_dev == other.info_.st_dev && info_.st_ino == other.info_.st_ino;
-  }
+  // Whether both are the same file on disk, or sealed copies of the same bytes.
+  bool is_same_as(const TrustedFile& other) const;
 
   // The contents, read once into memory and sealed there.
   Result<TrustedFile> sealed_copy() &&;
@@ -48,6 +47,22 @@ class TrustedFile {
   std::filesystem::path path_;
   struct stat info_;
   bool sealed_ = false;
+};
+
+// The whole of an open file, mapped; a sealed one can neither shrink nor change beneath it.
+class Mapping {
+ public:
+  explicit Mapping(const TrustedFile& file);
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping();
+
+  bool good() const { return size_ == 0 || at_; }  // else errno says why not
+  std::string_view bytes() const { return {static_cast<const char*>(at_), at_ ? size_ : 0}; }
+
+ private:
+  std::size_t size_;
+  void* at_ = nullptr;
 };
 
 // Remembers what it found out about folders, for one command. Root trusts files of root alone; others trust
