@@ -75,6 +75,9 @@ TEST_F(ConfigCommandTest, EveryKeyFromTheEnvironment) {
       {"category", "MONDOO_CATEGORY", "t", "t"},
       {"detect-cicd", "MONDOO_DETECT_CICD", "T", "true"},
       {"auto_update", "MONDOO_AUTO_UPDATE", "0", "false"},
+      {"trust", "MONDOO_TRUST", "signed", "signed"},
+      {"trusted_keys", "MONDOO_TRUSTED_KEYS", "RWQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+       "1 texts"},
       {"log.format", "MONDOO_LOG_FORMAT", "text", "text"},
       {"log.color", "MONDOO_LOG_COLOR", "false", "false"},
       {"verbose", "MONDOO_VERBOSE", "false", "false"},
@@ -140,6 +143,7 @@ TEST_F(ConfigCommandTest, TextAndYaml) {
                           "labels               line 4   {\"a\":\"b\"}\n"
                           "updates_url          default  https://releases.mondoo.com\n"
                           "auto_update          default  true\n"
+                          "trust                default  any\n"
                           "log-level            default  warn\n"
                           "name                 line 1   web\n"
                           "scan_interval.timer  default  60\n"
