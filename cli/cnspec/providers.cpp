@@ -1,135 +1,42 @@
-#include "base/json.hpp"
+// The commands of `cnspec providers`; each is in a file of its own.
+#include "providers.hpp"
+
 #include "base/text.hpp"
-#include "command.hpp"
 
 namespace cnspec::cli {
-namespace {
 
-using provider::Found;
-using provider::Inventory;
-
-std::vector<std::string> connector_names(const provider::Manifest& manifest, bool hidden) {
-  std::vector<std::string> out;
-  for (const auto& connector : manifest.connectors) {
-    if (hidden || !connector.hidden) out.push_back(connector.name);
-  }
-  return out;
-}
-
-std::string line(const Found& found) {
-  std::string out = "  " + found.manifest.name + " " + found.manifest.version;
-  const auto connectors = connector_names(found.manifest, false);
-  if (!connectors.empty()) out += " with connectors: " + join(connectors, ", ");
-  return out + "  (" + to_string(found.signer) + ")";
-}
-
-// NAME.so, or NAME/NAME.so below it.
-bool lies_in(const Found& found, const std::filesystem::path& folder) {
-  const auto parent = found.path.parent_path();
-  return parent == folder || parent.parent_path() == folder;
-}
-
-// Where from, as a heading: one folder after the other in the order they are searched.
-std::string render_text(const Inventory& inventory) {
-  std::string out;
-  for (const auto& folder : inventory.folders) {
-    std::string rows;
-    std::size_t count = 0;
-    for (const Found& found : inventory.active) {
-      if (!lies_in(found, folder.path)) continue;
-      ++count;
-      rows += line(found) + "\n";
-    }
-    for (const auto& shadowed : inventory.shadowed) {
-      if (!lies_in(shadowed.provider, folder.path)) continue;
-      rows += line(shadowed.provider) + "  (shadowed by " + printable(shadowed.by.string()) + ")\n";
-    }
-    const std::string name = printable(folder.path.string()) + " (" + to_string(folder.origin) + ")";
-    out += "→ " + name +
-           (count == 1 ? ": 1 provider"
-            : count    ? ": " + std::to_string(count) + " providers"
-                       : " has no providers") +
-           "\n" + rows;
-  }
-  for (const auto& refused : inventory.refused) {
-    out += "! refused: " + printable(refused.path.string()) + ": " + refused.reason.message() + "\n";
-    if (!refused.reason.hint().empty()) out += "  " + refused.reason.hint() + "\n";
-  }
-  if (inventory.folders.empty()) out += "! no folder with providers was found\n";
-  return out;
-}
-
-json::Value text(const std::string& raw, json::Document::AllocatorType& alloc) {
+json::Value json_text(const std::string& raw, json::Document::AllocatorType& alloc) {
   const std::string value = to_utf8(raw);
   return {value.data(), static_cast<rapidjson::SizeType>(value.size()), alloc};
 }
 
-json::Value describe(const provider::Signer& signer, json::Document::AllocatorType& alloc) {
+json::Value json_of(const provider::Signer& signer, json::Document::AllocatorType& alloc) {
   json::Value out(rapidjson::kObjectType);
   out.AddMember("state", rapidjson::StringRef(provider::state_name(signer)), alloc);
-  if (!signer.key_id.empty()) out.AddMember("keyId", text(signer.key_id, alloc), alloc);
-  if (!signer.comment.empty()) out.AddMember("comment", text(signer.comment, alloc), alloc);
+  if (!signer.key_id.empty()) out.AddMember("keyId", json_text(signer.key_id, alloc), alloc);
+  if (!signer.comment.empty()) out.AddMember("comment", json_text(signer.comment, alloc), alloc);
   return out;
 }
 
-json::Value describe(const Found& found, json::Document::AllocatorType& alloc) {
-  json::Value out(rapidjson::kObjectType);
-  out.AddMember("name", text(found.manifest.name, alloc), alloc);
-  out.AddMember("id", text(found.manifest.id, alloc), alloc);
-  out.AddMember("version", text(found.manifest.version, alloc), alloc);
-  out.AddMember("path", text(found.path.string(), alloc), alloc);
-  out.AddMember("origin", text(to_string(found.origin), alloc), alloc);
-  out.AddMember("signer", describe(found.signer, alloc), alloc);
-  json::Value connectors(rapidjson::kArrayType);
-  for (const auto& name : connector_names(found.manifest, true))
-    connectors.PushBack(text(name, alloc), alloc);
-  out.AddMember("connectors", connectors, alloc);
-  json::Value resources(rapidjson::kArrayType);
-  for (const auto& resource : found.manifest.resources) resources.PushBack(text(resource.name, alloc), alloc);
-  out.AddMember("resources", resources, alloc);
-  return out;
+void add_change(CLI::App& command, Change& change) {
+  add_output(command, change.output, {"text", "json"});
+  command.add_flag("--dry-run", change.dry_run, "Check everything, change nothing");
 }
 
-}  // namespace
-
-std::string render_providers_json(const Inventory& inventory) {
-  json::Document out(rapidjson::kObjectType);
-  auto& alloc = out.GetAllocator();
-  json::Value providers(rapidjson::kArrayType);
-  for (const Found& found : inventory.active) providers.PushBack(describe(found, alloc), alloc);
-  json::Value shadowed(rapidjson::kArrayType);
-  for (const auto& s : inventory.shadowed) {
-    json::Value one = describe(s.provider, alloc);
-    one.AddMember("shadowedBy", text(s.by.string(), alloc), alloc);
-    shadowed.PushBack(one, alloc);
-  }
-  json::Value refused(rapidjson::kArrayType);
-  for (const auto& r : inventory.refused) {
-    json::Value one(rapidjson::kObjectType);
-    one.AddMember("path", text(r.path.string(), alloc), alloc);
-    one.AddMember("origin", text(to_string(r.origin), alloc), alloc);
-    one.AddMember("reason", text(r.reason.message(), alloc), alloc);
-    if (!r.reason.hint().empty()) one.AddMember("hint", text(r.reason.hint(), alloc), alloc);
-    refused.PushBack(one, alloc);
-  }
-  out.AddMember("providers", providers, alloc);
-  out.AddMember("shadowed", shadowed, alloc);
-  out.AddMember("refused", refused, alloc);
-  return json::write_pretty(out, 2) + "\n";
+void warn_if_shadowed(const std::string& name, const std::filesystem::path& by) {
+  if (by.empty()) return;
+  print_warning("the provider " + name +
+                " that is used is another one, which comes first: " + printable(by.string()));
 }
 
 void add_providers(CLI::App& app, Globals& globals) {
-  CLI::App* providers = app.add_subcommand("providers", "Look at the installed providers");
+  CLI::App* providers = app.add_subcommand("providers", "See, install, update and remove providers");
   providers->require_subcommand(1);
-  CLI::App* list =
-      providers->add_subcommand("list", "List them, with those that are shadowed or refused and why");
-  auto output = std::make_shared<std::string>("text");
-  add_output(*list, *output, {"text", "json"});
-  list->callback([&globals, output] {
-    const auto runtime = start(globals, std::chrono::seconds(10));
-    const Inventory& inventory = runtime->providers();
-    print(*output == "json" ? render_providers_json(inventory) : render_text(inventory));
-  });
+  add_providers_list(*providers, globals);
+  add_providers_info(*providers, globals);
+  add_providers_install(*providers, globals);
+  add_providers_rollback(*providers, globals);
+  add_providers_remove(*providers, globals);
   add_providers_verify(*providers, globals);
 }
 

@@ -6,14 +6,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <tuple>
 #include <utility>
 
 #include "base/interrupt.hpp"
 #include "base/text.hpp"
+#include "provider/sandbox.hpp"
 #include "provider/shelf.hpp"
 
 namespace cnspec::provider {
@@ -45,27 +44,6 @@ bool same_contents(const fs::path& a, const fs::path& b) {
   }
   return one.eof() && other.eof();
 }
-
-// For what is only looked at: gone when this goes.
-class Scratch {
- public:
-  static Result<Scratch> make() {
-    const char* named = std::getenv("TMPDIR");
-    std::string path = (named && fs::path(named).is_absolute() ? fs::path(named) : "/tmp") / "cnspec-XXXXXX";
-    if (::mkdtemp(path.data())) return Scratch(path);
-    return fail("no temporary folder " + printable(path) + ": " + std::strerror(errno));
-  }
-  Scratch(Scratch&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  ~Scratch() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  explicit Scratch(fs::path path) : path_(std::move(path)) {}
-  fs::path path_;
-};
 
 // Which of two providers of one name is used: the one that the search meets first.
 class Order {
@@ -156,10 +134,26 @@ Result<void> check_identity(const Manifest& manifest, const std::string& file, c
   return {};
 }
 
+// Unpacks into an empty folder that is ours alone, and judges what came out as discover() would.
+Result<Inspected> open_in(const fs::path& folder, const Package& package, const Expected& expected,
+                          const InstallOptions& options) {
+  auto contents = unpack(package, expected, folder, options.tools);
+  if (!contents) return fail(contents.error());
+  const auto refuse = [&](const Error& why) {
+    return fail(Error::wrap("the package " + printable(package.shown), why));
+  };
+  const fs::path library = library_in(folder, contents->name);
+  auto found = examine(options.search, library, Origin::kFlag);
+  if (!found) return refuse(Error::wrap(library.filename().string(), found.error()));
+  if (auto good = check_identity(found->manifest, contents->name, expected); !good)
+    return refuse(good.error());
+  return Inspected{std::move(*found), std::move(*contents)};
+}
+
 // Everything but the switch. What it found lies in `staged`, and is described as if it were in place.
 Result<Installed> prepare(const Package& package, const Expected& expected, const Folder& folder,
                           const fs::path& staged, const InstallOptions& options) {
-  auto inspected = inspect_package(package, expected, staged, options);
+  auto inspected = open_in(staged, package, expected, options);
   if (!inspected) return fail(inspected.error());
   Installed report;
   report.sha256 = inspected->contents.sha256;
@@ -259,19 +253,14 @@ Result<Folder> install_folder(const SearchOptions& search) {
                   .hint("name a folder with --providers-path"));
 }
 
-Result<Inspected> inspect_package(const Package& package, const Expected& expected, const fs::path& folder,
+Result<Inspected> inspect_package(const Package& package, const Expected& expected,
                                   const InstallOptions& options) {
-  auto contents = unpack(package, expected, folder, options.tools);
-  if (!contents) return fail(contents.error());
-  const auto refuse = [&](const Error& why) {
-    return fail(Error::wrap("the package " + printable(package.shown), why));
-  };
-  const fs::path library = library_in(folder, contents->name);
-  auto found = examine(options.search, library, Origin::kFlag);
-  if (!found) return refuse(Error::wrap(library.filename().string(), found.error()));
-  if (auto good = check_identity(found->manifest, contents->name, expected); !good)
-    return refuse(good.error());
-  return Inspected{std::move(*found), std::move(*contents)};
+  const interrupt::Hold hold;
+  auto scratch = Scratch::make();
+  if (!scratch) return fail(scratch.error());
+  auto inspected = open_in(scratch->path(), package, expected, options);
+  if (inspected) inspected->provider.path = inspected->contents.name + ".so";
+  return inspected;
 }
 
 Result<Installed> install_package(const Package& package, const Expected& expected,

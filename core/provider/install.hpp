@@ -42,14 +42,13 @@ struct Installed {
 Result<Installed> install_package(const Package& package, const Expected& expected,
                                   const InstallOptions& options);
 
-// The package is read, unpacked into `folder` (an empty one, which is ours alone) and judged as if it were
-// installed; nothing is.
+// A package, judged as if it were installed; nothing is. The provider's path is where it lies in the package.
 struct Inspected {
   Found provider;
   Unpacked contents;
 };
 Result<Inspected> inspect_package(const Package& package, const Expected& expected,
-                                  const std::filesystem::path& folder, const InstallOptions& options);
+                                  const InstallOptions& options);
 
 struct Removed {
   std::string name, version;                 // version: empty when what was there was no provider

@@ -13,13 +13,18 @@ Result<provider::PackageTools> package_tools() {
   return provider::PackageTools{archive->read, (*network)->crypto};
 }
 
+provider::InstallOptions change_options(const Runtime& runtime) {
+  provider::InstallOptions options;
+  options.search = runtime.search();
+  options.deadline = runtime.deadline();
+  return options;
+}
+
 Result<provider::InstallOptions> install_options(const Runtime& runtime) {
   auto tools = package_tools();
   if (!tools) return fail(tools.error());
-  provider::InstallOptions options;
-  options.search = runtime.search();
+  provider::InstallOptions options = change_options(runtime);
   options.tools = *tools;
-  options.deadline = runtime.deadline();
   return options;
 }
 

@@ -6,10 +6,12 @@
 
 namespace cnspec::runtime {
 
-// The options for the command at work; loads the archive and network modules.
+// The options for the command at work, enough for what installs nothing.
+provider::InstallOptions change_options(const Runtime& runtime);
+// With the tools for packages.
 Result<provider::InstallOptions> install_options(const Runtime& runtime);
 
-// Only what unpacking needs.
+// Loads the modules for archives and for the network.
 Result<provider::PackageTools> package_tools();
 
 }  // namespace cnspec::runtime

@@ -1,0 +1,38 @@
+// What the commands of `cnspec providers` share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.hpp"
+#include "command.hpp"
+#include "provider/install.hpp"
+
+namespace cnspec::cli {
+
+// Each adds its subcommand.
+void add_providers_list(CLI::App& providers, Globals& globals);
+void add_providers_info(CLI::App& providers, Globals& globals);
+void add_providers_install(CLI::App& providers, Globals& globals);
+void add_providers_rollback(CLI::App& providers, Globals& globals);
+void add_providers_remove(CLI::App& providers, Globals& globals);
+
+json::Value json_text(const std::string& raw, json::Document::AllocatorType& alloc);
+json::Value json_of(const provider::Signer& signer, json::Document::AllocatorType& alloc);
+
+// What of a provider is put in or taken out of place: as text on standard output (what is no good news on
+// standard error), or as the JSON document {"installed": [...], "dryRun": ...}.
+void print_installed(const std::vector<provider::Installed>& installed, bool dry_run, bool as_json);
+
+// The options that the commands have in common which change something.
+struct Change {
+  std::string output = "text";
+  bool dry_run = false;
+  bool as_json() const { return output == "json"; }
+};
+void add_change(CLI::App& command, Change& change);
+
+// The provider that is used in place of the one that was put there.
+void warn_if_shadowed(const std::string& name, const std::filesystem::path& by);
+
+}  // namespace cnspec::cli

@@ -1,0 +1,147 @@
+// cnspec providers install: from a package on this machine or somewhere else.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/text.hpp"
+#include "providers.hpp"
+#include "runtime/download.hpp"
+#include "runtime/packages.hpp"
+#include "terminal.hpp"
+
+namespace cnspec::cli {
+namespace {
+
+using provider::Expected;
+using provider::Installed;
+using provider::InstallOptions;
+using provider::Package;
+
+// Of an install as a whole: a download may take long, and ends when nothing comes any more.
+constexpr std::chrono::hours kTimeout{1};
+
+struct Flags {
+  std::string file, url, sha256;
+  bool force = false;
+  Change change;
+};
+
+void print_text(const Installed& installed, bool dry_run) {
+  const auto& manifest = installed.provider.manifest;
+  const std::string what = manifest.name + " " + manifest.version;
+  const std::string where = printable(installed.provider.path.string());
+  if (installed.unchanged) {
+    print_info(what + " is there already: " + where);
+  } else {
+    print_info((dry_run ? "would install " : "installed ") + what + " (" +
+               to_string(installed.provider.signer) + ") as " + where);
+    if (!installed.before.empty() && !dry_run) {
+      print_info(installed.before + " is kept; to have it back: cnspec providers rollback " + manifest.name);
+    } else if (!installed.before.empty()) {
+      print_info("in place of " + installed.before + ", which would be kept");
+    }
+  }
+  warn_if_shadowed(manifest.name, installed.by);
+}
+
+json::Value json_of(const Installed& installed, json::Document::AllocatorType& alloc) {
+  json::Value out(rapidjson::kObjectType);
+  out.AddMember("name", json_text(installed.provider.manifest.name, alloc), alloc);
+  out.AddMember("version", json_text(installed.provider.manifest.version, alloc), alloc);
+  if (!installed.before.empty()) out.AddMember("before", json_text(installed.before, alloc), alloc);
+  out.AddMember("path", json_text(installed.provider.path.string(), alloc), alloc);
+  out.AddMember("signer", json_of(installed.provider.signer, alloc), alloc);
+  out.AddMember("sha256", json_text(installed.sha256, alloc), alloc);
+  out.AddMember("unchanged", installed.unchanged, alloc);
+  if (!installed.by.empty()) out.AddMember("shadowedBy", json_text(installed.by.string(), alloc), alloc);
+  return out;
+}
+
+Result<Expected> expected(const Flags& flags, std::string_view file_name) {
+  Expected out;
+  out.sha256 = flags.sha256;
+  if (auto good = provider::expect_as_named(file_name, out); !good) return fail(good.error());
+  return out;
+}
+
+Result<Installed> install_file(const Flags& flags, const InstallOptions& options) {
+  const std::filesystem::path path(flags.file);
+  const std::string shown = printable(flags.file);
+  auto wanted = expected(flags, path.filename().string());
+  if (!wanted) return fail(wanted.error());
+  const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0) return fail("the package " + shown + " cannot be opened: " + std::strerror(errno));
+  const Package package{fd, flags.file};
+  auto installed = provider::install_package(package, *wanted, options);
+  ::close(fd);
+  return installed;
+}
+
+Result<Installed> install_url(runtime::Runtime& runtime, const Flags& flags, const InstallOptions& options) {
+  auto url = runtime::check_download_url(flags.url, !flags.sha256.empty());
+  if (!url) return fail(url.error());
+  auto wanted = expected(flags, runtime::file_name_of_url(flags.url));
+  if (!wanted) return fail(wanted.error());
+  auto file = provider::TemporaryFile::make();
+  if (!file) return fail(file.error());
+  {
+    const Progress progress("downloading " + flags.url);
+    auto done = runtime::download(runtime, flags.url, file->fd(), provider::PackageLimits().package);
+    if (!done) return fail(done.error());
+  }
+  const Package package{file->fd(), flags.url};
+  return provider::install_package(package, *wanted, options);
+}
+
+void run(Globals& globals, const Flags& flags) {
+  if (flags.file.empty() == flags.url.empty()) {
+    exit_with(Error("which package?", ErrorKind::kUsage).hint("name it with --file or --url"));
+  }
+  const auto runtime = start(globals, kTimeout);
+  auto options = runtime::install_options(*runtime);
+  if (!options) exit_with(options.error());
+  options->dry_run = flags.change.dry_run;
+  options->force = flags.force;
+  const auto installed =
+      flags.file.empty() ? install_url(*runtime, flags, *options) : install_file(flags, *options);
+  if (!installed) exit_with(installed.error());
+  print_installed({*installed}, options->dry_run, flags.change.as_json());
+}
+
+}  // namespace
+
+void print_installed(const std::vector<Installed>& installed, bool dry_run, bool as_json) {
+  if (!as_json) {
+    for (const Installed& one : installed) print_text(one, dry_run);
+    return;
+  }
+  json::Document out(rapidjson::kObjectType);
+  auto& alloc = out.GetAllocator();
+  json::Value list(rapidjson::kArrayType);
+  for (const Installed& one : installed) list.PushBack(json_of(one, alloc), alloc);
+  out.AddMember("installed", list, alloc);
+  out.AddMember("dryRun", dry_run, alloc);
+  print(json::write_pretty(out, 2) + "\n");
+}
+
+void add_providers_install(CLI::App& providers, Globals& globals) {
+  CLI::App* command = providers.add_subcommand("install", "Install one from its package");
+  auto flags = std::make_shared<Flags>();
+  auto* file = command->add_option("-f,--file", flags->file, "A package on this machine");
+  command->add_option("--url", flags->url, "A package somewhere else, by https; by http only with --sha256")
+      ->excludes(file);
+  command->add_option("--sha256", flags->sha256, "What the package must be, in hexadecimal digits")
+      ->transform(CLI::detail::to_lower)
+      ->check([](const std::string& text) {
+        return text.size() == 64 && text.find_first_not_of("0123456789abcdefABCDEF") == text.npos
+                   ? std::string()
+                   : "expected 64 hexadecimal digits, found \"" + printable(text) + "\"";
+      });
+  command->add_flag("--force", flags->force, "Even if it shadows a provider that was put there by hand");
+  add_change(*command, flags->change);
+  command->callback([&globals, flags] { run(globals, *flags); });
+}
+
+}  // namespace cnspec::cli

@@ -1,0 +1,60 @@
+// cnspec providers rollback: the version before is put back, and the one in place kept.
+#include "base/text.hpp"
+#include "providers.hpp"
+#include "runtime/packages.hpp"
+
+namespace cnspec::cli {
+namespace {
+
+using provider::RolledBack;
+
+void print_text(const RolledBack& back, bool dry_run) {
+  const auto& manifest = back.provider.manifest;
+  print_info((dry_run ? "would put back " : "put back ") + manifest.name + " " + manifest.version + " in " +
+             printable(back.provider.path.string()));
+  if (!back.before.empty()) {
+    print_info(back.before + (dry_run ? " would be" : " is") +
+               " kept; another rollback puts it in place again");
+  }
+  warn_if_shadowed(manifest.name, back.by);
+}
+
+void print_json(const RolledBack& back, bool dry_run) {
+  json::Document out(rapidjson::kObjectType);
+  auto& alloc = out.GetAllocator();
+  json::Value one(rapidjson::kObjectType);
+  one.AddMember("name", json_text(back.provider.manifest.name, alloc), alloc);
+  one.AddMember("version", json_text(back.provider.manifest.version, alloc), alloc);
+  if (!back.before.empty()) one.AddMember("before", json_text(back.before, alloc), alloc);
+  one.AddMember("path", json_text(back.provider.path.string(), alloc), alloc);
+  if (!back.by.empty()) one.AddMember("shadowedBy", json_text(back.by.string(), alloc), alloc);
+  json::Value list(rapidjson::kArrayType);
+  list.PushBack(one, alloc);
+  out.AddMember("rolledBack", list, alloc);
+  out.AddMember("dryRun", dry_run, alloc);
+  print(json::write_pretty(out, 2) + "\n");
+}
+
+}  // namespace
+
+void add_providers_rollback(CLI::App& providers, Globals& globals) {
+  CLI::App* command =
+      providers.add_subcommand("rollback", "Put back the version that was replaced last; twice is as never");
+  struct Flags {
+    std::string name;
+    Change change;
+  };
+  auto flags = std::make_shared<Flags>();
+  command->add_option("NAME", flags->name, "What `providers list` calls it")->required();
+  add_change(*command, flags->change);
+  command->callback([&globals, flags] {
+    const auto runtime = start(globals, std::chrono::seconds(30));
+    auto options = runtime::change_options(*runtime);
+    options.dry_run = flags->change.dry_run;
+    const auto back = provider::rollback_provider(flags->name, options);
+    if (!back) exit_with(back.error());
+    flags->change.as_json() ? print_json(*back, options.dry_run) : print_text(*back, options.dry_run);
+  });
+}
+
+}  // namespace cnspec::cli

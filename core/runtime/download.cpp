@@ -1,0 +1,126 @@
+#include "runtime/download.hpp"
+
+#include <memory>
+#include <optional>
+
+#include "base/text.hpp"
+#include "provider/network.hpp"
+#include "upstream/registry.hpp"
+
+namespace cnspec::runtime {
+namespace {
+
+using transport::Request;
+using transport::Response;
+
+constexpr std::string_view kHttps = "https://";
+constexpr std::string_view kHttp = "http://";
+constexpr int kMaxHops = 5;
+constexpr std::chrono::seconds kSilence{30};
+
+std::string_view without_query(std::string_view url) { return url.substr(0, url.find_first_of("?#")); }
+
+// Asks what is there and reads none of it; the head of the answer goes to `head`.
+Request probe(const std::string& url, transport::Deadline deadline, const std::shared_ptr<Response>& head) {
+  Request request;
+  request.url = url;
+  request.deadline = deadline;
+  request.max_silence = kSilence;
+  request.sink = [head](const Response& came, std::string_view) {
+    *head = came;
+    return false;
+  };
+  return request;
+}
+
+Result<Response> ask(Runtime& runtime, transport::Transport& transport, Request request) {
+  std::optional<Result<Response>> answer;
+  transport.send(std::move(request), [&](Result<Response> r) { answer = std::move(r); });
+  runtime.loop().restart();
+  runtime.loop().run();
+  return std::move(*answer);
+}
+
+// Where a redirection leads, or an error when it should not be followed.
+Result<std::string> next_url(const std::string& url, const Response& answer) {
+  std::string location(answer.header("location"));
+  const auto refuse = [&](const std::string& why) {
+    return fail(printable(url) + " leads " + why, ErrorKind::kInvalid);
+  };
+  if (location.empty()) return refuse("elsewhere without saying where");
+  if (location.starts_with("//")) {
+    location = url.substr(0, url.find("//")) + location;
+  } else if (location.starts_with('/')) {
+    location = url.substr(0, url.find('/', url.find("//") + 2)) + location;
+  }
+  if (!location.starts_with(kHttps) && !(location.starts_with(kHttp) && url.starts_with(kHttp)))
+    return refuse("to " + printable(location) + ", expected a URL of https");
+  if (auto host = provider::url_host(location); !host) return refuse("to no URL: " + host.error().message());
+  return location;
+}
+
+bool is_redirection(int status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+// As a registry has them: the folder, and the file in it.
+upstream::RegistryOptions folder_of(const std::string& url, transport::Deadline deadline) {
+  upstream::RegistryOptions options;
+  options.base = url.substr(0, without_query(url).rfind('/'));
+  options.deadline = deadline;
+  options.max_silence = kSilence;
+  return options;
+}
+
+}  // namespace
+
+Result<void> check_download_url(std::string_view url, bool plain_is_fine) {
+  const auto refuse = [&](const std::string& why, const char* hint) {
+    return fail(Error(quoted_if_needed(url) + " " + why, ErrorKind::kUsage).hint(hint));
+  };
+  if (!url.starts_with(kHttps) && !url.starts_with(kHttp))
+    return refuse("is no URL of a package", "expected https://HOST/NAME_VERSION_OS_ARCH.tar.xz");
+  if (auto host = provider::url_host(url); !host)
+    return refuse("is no URL of a package: " + host.error().message(),
+                  "see: cnspec providers install --help");
+  if (url.starts_with(kHttp) && !plain_is_fine) {
+    return refuse("is not encrypted: anybody on the way could send another package",
+                  "use https, or say what must come with --sha256");
+  }
+  if (file_name_of_url(url).empty()) return refuse("names no file", "expected the URL of a package");
+  return {};
+}
+
+std::string file_name_of_url(std::string_view url) {
+  url = without_query(url);
+  const auto host = url.find("//");
+  const auto slash = url.rfind('/');
+  if (slash == url.npos || (host != url.npos && slash < host + 2)) return {};
+  return std::string(url.substr(slash + 1));
+}
+
+Result<void> download(Runtime& runtime, std::string url, int fd, std::uint64_t max_size) {
+  auto transport = runtime.transport();
+  if (!transport) return fail(transport.error());
+  const auto deadline = runtime.deadline();
+  for (int hops = 0;; ++hops) {
+    auto head = std::make_shared<Response>();
+    const auto answer = ask(runtime, **transport, probe(url, deadline, head));
+    // It was us who did not want more of it. Whether it is what was asked for is seen when it is fetched.
+    const bool cut_off = !answer && head->status != 0;
+    if (!answer && !cut_off) return fail(answer.error());
+    const Response& seen = answer ? *answer : *head;
+    if (!is_redirection(seen.status)) break;
+    if (hops == kMaxHops) return fail(printable(url) + " is the end of too many redirections");
+    auto next = next_url(url, seen);
+    if (!next) return fail(next.error());
+    url = std::move(*next);
+  }
+  upstream::RegistryOptions options = folder_of(url, deadline);
+  const std::string file = url.substr(options.base.size() + 1);
+  upstream::Registry registry(*transport, std::move(options));
+  upstream::Registry::Progress quiet;
+  return runtime.run(registry.download(file, fd, max_size, std::move(quiet)));
+}
+
+}  // namespace cnspec::runtime

@@ -1,0 +1,22 @@
+// A file from anywhere, onto this machine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "runtime/runtime.hpp"
+
+namespace cnspec::runtime {
+
+// kUsage for what is no URL of https, or of http where `plain_is_fine`: because what comes is known already.
+Result<void> check_download_url(std::string_view url, bool plain_is_fine);
+
+// The last part of its path.
+std::string file_name_of_url(std::string_view url);
+
+// Into the file from its beginning, as Registry::download does it. Follows redirections, but never away from
+// https. Blocks; on the thread of the loop.
+Result<void> download(Runtime& runtime, std::string url, int fd, std::uint64_t max_size);
+
+}  // namespace cnspec::runtime
