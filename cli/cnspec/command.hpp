@@ -23,8 +23,9 @@ struct Globals {
   std::vector<std::string> providers_paths;
   std::optional<std::string> api_proxy;
   std::string ca_file;
-  std::string trust;      // empty: the configuration's
-  std::string log_level;  // empty: the configuration's
+  std::string trust;                // empty: the configuration's
+  std::optional<bool> auto_update;  // unset: the configuration's
+  std::string log_level;            // empty: the configuration's
   bool verbose = false;
   std::string timeout;  // empty: the command's own
 };

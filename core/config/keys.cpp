@@ -33,6 +33,7 @@ constexpr Key kKeys[] = {
     {"annotations", Kind::kMap},
     {"updates_url", Kind::kUrl, &Config::updates_url, "https://releases.mondoo.com"},
     {"providers_url", Kind::kUrl},
+    {"providers_lock"},
     {"category"},
     {"detect-cicd", Kind::kTruth},
     {"auto_update", Kind::kTruth, nullptr, "true"},

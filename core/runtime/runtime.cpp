@@ -17,6 +17,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "base/version.hpp"
+#include "provider/lockfile.hpp"
 #include "runtime/network.hpp"
 
 namespace cnspec::runtime {
@@ -62,6 +63,21 @@ Result<provider::TrustPolicy> trust_of(const config::Config& config) {
   return policy;
 }
 
+// What pins providers must not be passed over for a mistake in its name.
+Result<std::shared_ptr<const provider::Lockfile>> lock_at(const std::filesystem::path& path,
+                                                          const config::Config& config, bool may_be_missing) {
+  if (path.empty()) return nullptr;
+  auto lock = provider::read_lockfile(path);
+  if (!lock) return fail(lock.error());
+  if (*lock) return std::make_shared<const provider::Lockfile>(std::move(**lock));
+  const config::Setting* named = config.find("providers_lock");
+  if (!named || may_be_missing) return nullptr;
+  return fail(Error(printable(named->from) + " names the lock file " + printable(path.string()) +
+                        ", which is not there",
+                    ErrorKind::kConfig)
+                  .hint("write it: cnspec providers lock"));
+}
+
 }  // namespace
 
 Runtime::Runtime(Options options)
@@ -81,14 +97,26 @@ Result<std::unique_ptr<Runtime>> Runtime::create(Options options) {
   if (given.api_proxy && !std::getenv("MONDOO_API_PROXY"))
     config::set_by_flag(runtime->config_, "api_proxy", *given.api_proxy, "--api-proxy");
   if (auto good = follow_trust_flag(runtime->config_, given.trust); !good) return fail(good.error());
+  if (given.auto_update)
+    config::set_by_flag(runtime->config_, "auto_update", *given.auto_update, "--auto-update");
   auto trust = trust_of(runtime->config_);
   if (!trust) return fail(trust.error());
+  auto lock = lock_at(runtime->lock_path(), runtime->config_, given.makes_lock);
+  if (!lock) return fail(lock.error());
+  trust->lock = std::move(*lock);
   runtime->trust_ = std::make_shared<const provider::TrustPolicy>(std::move(*trust));
   return runtime;
 }
 
 provider::SearchOptions Runtime::search() const {
   return {options_.providers_paths, library_folder() / "providers", trust_};
+}
+
+std::filesystem::path Runtime::lock_path() const {
+  const std::filesystem::path named = config_.text("providers_lock");
+  const std::filesystem::path folder = config_.source.path.parent_path();
+  if (!named.empty()) return named.is_absolute() || folder.empty() ? named : folder / named;
+  return config_.source.path.empty() ? std::filesystem::path() : folder / provider::kLockfileName;
 }
 
 const provider::Inventory& Runtime::providers() {

@@ -31,6 +31,8 @@ struct Options {
   std::optional<std::string> api_proxy;       // --api-proxy; empty: none at all
   std::string ca_file;                        // --ca-file
   std::string trust;                          // --trust: "any", "signed" or empty
+  std::optional<bool> auto_update;            // --auto-update
+  bool makes_lock = false;                    // the lock file that is named need not be there yet
   std::chrono::milliseconds timeout{10'000};  // of the command, from now on
 };
 
@@ -52,6 +54,11 @@ class Runtime {
 
   // Where and how providers are looked for.
   provider::SearchOptions search() const;
+  // What trust, trusted_keys and the lock file say.
+  const provider::TrustPolicy& trust() const { return *trust_; }
+  // Where the lock file is, or would be: as providers_lock names it, else beside the configuration. Empty:
+  // nowhere, since the configuration is no file.
+  std::filesystem::path lock_path() const;
   // Looked for when first asked; runs no provider.
   const provider::Inventory& providers();
 

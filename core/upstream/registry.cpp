@@ -285,9 +285,10 @@ asio::awaitable<void> pause() {
 
 }  // namespace
 
-Task<Response> Registry::get(std::string address, Headers headers, std::size_t max_size) {
+Task<Response> Registry::ask(std::string method, std::string address, Headers headers, std::size_t max_size) {
   if (address.starts_with(kFile)) co_return read_from_folder(address, max_size);
   Request request;
+  request.method = std::move(method);
   request.url = std::move(address);
   request.headers = std::move(headers);
   request.max_answer = max_size;
@@ -302,7 +303,7 @@ Task<Versions> Registry::catalog() {
   Headers headers;
   headers.emplace_back("Accept", "application/json");
   if (!cached.etag.empty()) headers.emplace_back("If-None-Match", cached.etag);
-  auto answer = co_await get(address, std::move(headers), kMaxCatalog);
+  auto answer = co_await ask("GET", address, std::move(headers), kMaxCatalog);
   if (!answer) co_return fail(answer.error());
   if (answer->status == 304 && !cached.etag.empty()) {
     answer->status = 200;
@@ -317,10 +318,25 @@ Task<Versions> Registry::catalog() {
 Task<std::string> Registry::text(std::string path, std::size_t max_size) {
   const std::string address = url(path);
   Headers none;
-  auto answer = co_await get(address, std::move(none), max_size);
+  auto answer = co_await ask("GET", address, std::move(none), max_size);
   if (!answer) co_return fail(answer.error());
   if (answer->status != 200) co_return fail(refusal(*answer, address));
   co_return std::move(answer->body);
+}
+
+Task<bool> Registry::has(std::string path) {
+  const std::string address = url(path);
+  if (address.starts_with(kFile)) {
+    std::error_code ec;
+    co_return fs::is_regular_file(path_of(address), ec);
+  }
+  Headers none;
+  auto answer = co_await ask("HEAD", address, std::move(none), kMaxPage);
+  if (!answer) co_return fail(answer.error());
+  if (answer->status == 200) co_return true;
+  const Error why = refusal(*answer, address);
+  if (why.kind() == ErrorKind::kNotFound) co_return false;
+  co_return fail(why);
 }
 
 Task<void> Registry::download(std::string path, int fd, std::uint64_t max_size, Progress progress) {

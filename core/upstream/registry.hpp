@@ -38,6 +38,9 @@ class Registry {
   // A small file. kNotFound when it is not there.
   Task<std::string> text(std::string path, std::size_t max_size);
 
+  // Whether there is such a file.
+  Task<bool> has(std::string path);
+
   // Called as bytes come; `whole` is 0 where nobody knows.
   using Progress = std::function<void(std::uint64_t done, std::uint64_t whole)>;
   // Into the file from its beginning. Where the connection breaks it goes on from there, or from the
@@ -47,7 +50,8 @@ class Registry {
   Task<void> download(std::string path, int fd, std::uint64_t max_size, Progress progress);
 
  private:
-  Task<transport::Response> get(std::string url, transport::Headers headers, std::size_t max_size);
+  Task<transport::Response> ask(std::string method, std::string url, transport::Headers headers,
+                                std::size_t max_size);
 
   transport::Transport* transport_;
   RegistryOptions options_;
