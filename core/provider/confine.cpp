@@ -560,7 +560,7 @@ void add_rules(Filter& filter, bool may_exec, int abi) {
   }
   filter.refuse(SCMP_SYS(rt_sigqueueinfo), to_others);
   filter.refuse(SCMP_SYS(rt_tgsigqueueinfo), to_others);
-  filter.refuse(SCMP_SYS(prlimit64), scmp_arg_cmp{0, SCMP_CMP_NE, 0, 0}, to_others);
+  filter.refuse(SCMP_SYS(prlimit64), scmp_arg_cmp{0, SCMP_CMP_NE, 0, 0});
 
   filter.refuse(SCMP_SYS(personality), scmp_arg_cmp{0, SCMP_CMP_NE, 0xffffffff, 0});
   filter.refuse(SCMP_SYS(prctl), bits(0, kInt, PR_SET_PDEATHSIG));

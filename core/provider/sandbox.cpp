@@ -134,9 +134,9 @@ std::string sandbox_verdict(int status) {
   }
   if (!WIFSIGNALED(status)) return {};
   switch (WTERMSIG(status)) {
-    case SIGSYS:
-      return "was stopped: it made a system call that its capabilities do not cover; network (a socket) and "
-             "exec (a process) are the usual ones";
+    case SIGSYS:  // while it had signals blocked, as the C library does when it starts a program
+      return "was stopped: it made a system call that its capabilities do not cover. It lacks exec if it "
+             "started a program, which is the usual case, or network if it opened a socket";
     case SIGXCPU:
       return "was stopped: it used " + std::to_string(kMaxProcessorSeconds) +
              " seconds of processor time, which is all a provider gets";

@@ -23,6 +23,10 @@ constexpr char kDenied[] = "Permission denied";
 constexpr char kNotPermitted[] = "Operation not permitted";
 constexpr char kNetwork[] = "was stopped: it lacks the capability network for what it tried.";
 constexpr char kExec[] = "was stopped: it lacks the capability exec for what it tried.";
+// The kernel ends what has blocked the signal that says more.
+constexpr char kUnnamed[] =
+    "was stopped: it made a system call that its capabilities do not cover. It lacks exec if it started a "
+    "program, which is the usual case, or network if it opened a socket";
 constexpr char kProcess[] = "was stopped: it reached for another process";
 
 // The tests say what is enforced here: a machine without Landlock or seccomp fails them, by name.
@@ -90,9 +94,10 @@ std::vector<uid_t> users() {
   if (::geteuid() != 0) return {::geteuid()};
   return {0, 65534};
 }
-INSTANTIATE_TEST_SUITE_P(As, Confined, ::testing::ValuesIn(users()), [](const auto& info) {
-  return info.param == 0 ? std::string("Root") : "User" + std::to_string(info.param);
-});
+std::string name_of(const ::testing::TestParamInfo<uid_t>& user) {
+  return user.param == 0 ? "Root" : "User" + std::to_string(user.param);
+}
+INSTANTIATE_TEST_SUITE_P(As, Confined, ::testing::ValuesIn(users()), name_of);
 
 TEST_P(Confined, NeedsNoCapabilityForItself) {
   for (const char* what : {"nothing", "thread", "pair", "scratch", "signal-self", "1-gib"})
@@ -195,7 +200,9 @@ class Listener {
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof at;
     EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&at), size), 0);
-    if (type == SOCK_STREAM) EXPECT_EQ(::listen(fd_, 1), 0);
+    if (type == SOCK_STREAM) {
+      EXPECT_EQ(::listen(fd_, 1), 0);
+    }
     ::getsockname(fd_, reinterpret_cast<sockaddr*>(&at), &size);
     port_ = ntohs(at.sin_port);
   }
@@ -235,8 +242,7 @@ TEST_P(Confined, ReachesNoSocketOfTheMachine) {
   EXPECT_EQ(outcome.result, kDenied);
   EXPECT_NE(outcome.reported.find("sandbox: refused socket: "), std::string::npos) << outcome.reported;
   EXPECT_EQ(result({"--files", "/etc/passwd", "user-name"}), kSucceeded);
-  EXPECT_EQ(result({"unix-blocked"}).substr(0, 60),
-            "was stopped: it made a system call that its capabilities do ");
+  EXPECT_EQ(result({"unix-blocked"}), kUnnamed);
   ::close(fd);
 }
 
@@ -244,7 +250,7 @@ TEST_P(Confined, StartsNoProcess) {
   const std::string lacks = ": the capability exec is lacking";
   expect_stopped({"fork"}, kExec, "clone" + lacks);
   expect_stopped({"vfork"}, kExec, "clone" + lacks);
-  expect_stopped({"spawn", "/bin/true"}, kExec, "clone" + lacks);
+  EXPECT_EQ(result({"spawn", "/bin/true"}), kUnnamed);
   expect_stopped({"exec", "/bin/true"}, kExec, "execve" + lacks);
   expect_stopped({"--files", "/", "exec-memory", "/bin/true"}, kExec, "execveat" + lacks);
   EXPECT_EQ(result({"clone3"}), "Function not implemented");
