@@ -89,12 +89,19 @@ void add_globals(CLI::App& app, Globals& g) {
       ->expected(1)
       ->take_all()
       ->group(group);
-  app.add_option("--api-proxy", g.api_proxy, "Proxy for all requests, as a URL")->group(group);
+  app.add_option_function<std::string>(
+         "--api-proxy", [&g](const std::string& url) { g.api_proxy = url; },
+         "Proxy for all requests, as a URL; \"\" for none")
+      ->group(group);
   app.add_option("--ca-file", g.ca_file, "Trusted certificate authorities (PEM), in place of the system's")
       ->check(CLI::ExistingFile)
       ->group(group);
   app.add_option("--trust", g.trust, "Which providers may run: any, or those that are signed alone")
       ->check(CLI::IsMember({"any", "signed"}))
+      ->group(group);
+  app.add_flag_function(
+         "--auto-update{true}", [&g](std::int64_t count) { g.auto_update = count > 0; },
+         "Whether a command may install a provider that it lacks (key auto_update); =false for not")
       ->group(group);
   app.add_option("--timeout", g.timeout, "How long the command may take, such as 5s or 1m")
       ->check([](const std::string& text) {
@@ -174,12 +181,14 @@ std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::mil
   options.api_proxy = globals.api_proxy;
   options.ca_file = globals.ca_file;
   options.trust = globals.trust;
+  options.auto_update = globals.auto_update;
+  options.makes_lock = globals.makes_lock;
   options.timeout = default_timeout;
   if (const auto given = parse_duration(globals.timeout)) {
     options.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(*given);
   }
   auto runtime = runtime::Runtime::create(std::move(options));
-  if (!runtime) exit_with(runtime.error());
+  if (!runtime) exit_unusable(globals, runtime.error());
   const config::Config& config = (*runtime)->config();
   log::configure(wanted_level(globals, &config), config.log_format == "json");
   if (!config.log_level.empty() && !level_named(config.log_level)) {
@@ -218,6 +227,11 @@ int exit_code(const Error& error) {
 void exit_with(const Error& error) {
   print_error(error);
   throw Exit{exit_code(error)};
+}
+
+void exit_unusable(const Globals& globals, const Error& error) {
+  log::configure(wanted_level(globals, nullptr), config::log_format(globals.config) == "json");
+  exit_with(error);
 }
 
 void print_info(const std::string& line) { print_marked(stdout, terminal::Marker::kInfo, line); }

@@ -104,6 +104,7 @@ void run(Globals& globals, Flags& flags) {
   flags.request.annotations = std::move(*annotations);
 
   const auto runtime = start(globals, std::chrono::seconds(30));
+  if (flags.request.token.empty()) print_config_line(runtime->config().source);
   const auto agent = log_in(*runtime, flags.request);
   if (!agent) {
     print_error(agent.error());

@@ -51,7 +51,7 @@ Result<void> log_out(runtime::Runtime& runtime, const runtime::LogoutRequest& re
 
 void run(Globals& globals, const Flags& flags) {
   const auto config = config::load(globals.config);
-  if (!config) exit_with(config.error());
+  if (!config) exit_unusable(globals, config.error());
   print_config_line(config->source);
   if (auto good = runtime::check_logged_in(*config); !good) exit_with(good.error());
   if (!flags.force) confirm(*config);

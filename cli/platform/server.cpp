@@ -49,7 +49,7 @@ constexpr std::chrono::seconds kIdle{60};
 constexpr std::chrono::seconds kLinger{2};
 constexpr std::chrono::seconds kGrace{1};
 // More than there are processors: most of them wait for the disk, and those that do so together wait once.
-constexpr std::size_t kWorkers = 32;
+constexpr std::size_t kWorkers = 16;
 
 auto into(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 

@@ -368,6 +368,17 @@ Result<Config> load(std::string_view flag) {
   return config;
 }
 
+std::string log_format(std::string_view flag) {
+  std::string variable;
+  const Key& key = *key_named("log.format");
+  if (const char* text = environment(key, variable)) return text;
+  Source source;
+  const auto text = read_source(flag, source);
+  const auto root = parse(text && *text ? **text : "", "");
+  const YAML::Node format = root ? find(*root, key.name) : YAML::Node(YAML::NodeType::Undefined);
+  return format.IsDefined() && format.IsScalar() ? format.Scalar() : "";
+}
+
 namespace {
 
 // Left behind by one that was killed; nobody else writes while we hold the lock.

@@ -81,6 +81,8 @@ void set_by_flag(Config& config, std::string_view key, Value value, std::string_
 // MONDOO_CONFIG_PATH, the user's file, the system's file. A file that is not there is no error: the source
 // says kNone. kConfig: the source cannot be used; the error says where in it and why.
 Result<Config> load(std::string_view flag);
+// What log.format says, where the rest may be unusable: by it that is told.
+std::string log_format(std::string_view flag);
 
 // "https://" where no scheme is given, and no slash at the end.
 void normalise_endpoint(std::string& endpoint);

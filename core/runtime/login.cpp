@@ -265,7 +265,9 @@ class Login {
     std::vector<config::Change> changes;
     set(changes, "name", request_.name);
     set(changes, "updates_url", request_.updates_url);
-    set(changes, "api_proxy", runtime_.options().api_proxy);
+    if (const auto& proxy = runtime_.options().api_proxy) {
+      changes.push_back({"api_proxy", proxy->empty() ? std::nullopt : proxy});
+    }
     if (!runtime_.options().ca_file.empty()) {
       set(changes, "ca_file", std::filesystem::absolute(runtime_.options().ca_file).string());
     }

@@ -25,12 +25,12 @@ struct ProxySettings {
 using Environment = std::function<std::optional<std::string>(const char* name)>;
 
 // The first that is set, for every URL: MONDOO_API_PROXY, `flag` (--api-proxy), `configured` (the key
-// api_proxy). MONDOO_API_PROXY may be set to nothing, which means no proxy at all. Without any of them the
+// api_proxy). The first two may be set to nothing, which means no proxy at all. Without any of them the
 // environment decides by the scheme of what is asked: HTTPS_PROXY or HTTP_PROXY, else ALL_PROXY. Of two
 // spellings the upper-case one wins, as in the tool that we follow, unless it is empty: then it is as good as
 // unset. HTTP_PROXY does not count where REQUEST_METHOD is set: in a CGI script it is a header that a
 // stranger sent. NO_PROXY holds for all of them.
-ProxySettings choose_proxies(std::string_view flag, std::string_view configured,
+ProxySettings choose_proxies(const std::optional<std::string>& flag, std::string_view configured,
                              const Environment& environment);
 
 struct Proxy {

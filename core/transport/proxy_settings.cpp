@@ -13,14 +13,14 @@ ProxySetting first_of(const Environment& environment, std::initializer_list<cons
 
 }  // namespace
 
-ProxySettings choose_proxies(std::string_view flag, std::string_view configured,
+ProxySettings choose_proxies(const std::optional<std::string>& flag, std::string_view configured,
                              const Environment& environment) {
   ProxySettings out;
   out.no_proxy = first_of(environment, {"NO_PROXY", "no_proxy"}).url;
   if (auto set = environment("MONDOO_API_PROXY")) {
     out.https = {std::move(*set), "MONDOO_API_PROXY"};
-  } else if (!flag.empty()) {
-    out.https = {std::string(flag), "--api-proxy"};
+  } else if (flag) {
+    out.https = {*flag, "--api-proxy"};
   } else if (!configured.empty()) {
     out.https = {std::string(configured), "the key api_proxy"};
   } else {

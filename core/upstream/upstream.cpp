@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "base/version.hpp"
 #include "upstream/send.hpp"
+#include "upstream/user_agent.hpp"
 
 namespace cnspec::upstream {
 namespace {
@@ -88,9 +89,11 @@ Task<json::Document> Upstream::call(std::string method, std::string body, auth::
   request.url = endpoint_ + "/" + method;
   const std::string request_id = random_uuid();
   last_request_id_ = request_id;
+  static const std::string own_name = user_agent();
   request.headers = {{"Content-Type", "application/json"},
                      {"Accept", "application/json"},
                      {"X-Request-ID", request_id},
+                     {"User-Agent", own_name},
                      {"Mondoo-Features", features_}};
   if (auth) {
     auto header = auth->authorize(body);

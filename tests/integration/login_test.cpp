@@ -179,8 +179,10 @@ TEST_F(LoginTest, WithoutATokenARegisteredClientIsOnlyProved) {
   const RunResult again = user.run({"login"});
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(normalised(again.out),
-            "→ client is already logged in, skipping\n"
-            "→ client //agents.api.mondoo.app/spaces/test-space/agents/<> has logged in successfully\n");
+            "→ loaded configuration from " + user.config_file().string() +
+                " using source default\n"
+                "→ client is already logged in, skipping\n"
+                "→ client //agents.api.mondoo.app/spaces/test-space/agents/<> has logged in successfully\n");
   EXPECT_EQ(read_file(user.config_file()), before);
   EXPECT_EQ(agents(), 1u);
 

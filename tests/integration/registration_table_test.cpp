@@ -331,6 +331,7 @@ INSTANTIATE_TEST_SUITE_P(
                       "features             line 1   [\"Nonsense\",\"MassQueries\",\"Other\"]\n"
                       "updates_url          default  https://releases.mondoo.com\n"
                       "auto_update          default  true\n"
+                      "trust                default  any\n"
                       "log-level            default  warn\n"
                       "scan_interval.timer  default  60\n"
                       "scan_interval.splay  default  60\n"
@@ -394,18 +395,16 @@ INSTANTIATE_TEST_SUITE_P(
             {"login"},
             {{"MONDOO_API_PROXY", ""}, {"HTTPS_PROXY", "http://127.0.0.1:1"}},
             0,
-            "→ client is already logged in, skipping\n"
-            "→ client " +
-                kAgents + "/agents/<> has logged in successfully\n",
+            kLoaded + "→ client is already logged in, skipping\n" + "→ client " + kAgents +
+                "/agents/<> has logged in successfully\n",
             ""},
         Row{"S3_NoProxyHolds",
             logged_in,
             {"login"},
             {{"MONDOO_API_PROXY", "http://127.0.0.1:1"}, {"NO_PROXY", "127.0.0.0/8"}},
             0,
-            "→ client is already logged in, skipping\n"
-            "→ client " +
-                kAgents + "/agents/<> has logged in successfully\n",
+            kLoaded + "→ client is already logged in, skipping\n" + "→ client " + kAgents +
+                "/agents/<> has logged in successfully\n",
             "",
             "there: NO_PROXY is not looked at when a proxy is set"},
         Row{"S3_ProxyThatRefuses",
@@ -640,9 +639,8 @@ INSTANTIATE_TEST_SUITE_P(
             {"login"},
             {},
             0,
-            "→ client is already logged in, skipping\n"
-            "→ client " +
-                kAgents + "/agents/<> has logged in successfully\n",
+            kLoaded + "→ client is already logged in, skipping\n" + "→ client " + kAgents +
+                "/agents/<> has logged in successfully\n",
             "",
             "there: the file is written again"},
         Row{"S6_NoTokenAndOnlyAServiceAccount",
@@ -653,8 +651,9 @@ INSTANTIATE_TEST_SUITE_P(
             {"login"},
             {},
             0,
-            "→ saving config path={HOME}/.config/mondoo/mondoo.yml\n"
-            "→ client " +
+            kLoaded +
+                "→ saving config path={HOME}/.config/mondoo/mondoo.yml\n"
+                "→ client " +
                 kAgents + "/agents/<> has logged in successfully\n",
             ""},
         Row{"S6_NoTokenAndNoCredentials",
@@ -662,7 +661,7 @@ INSTANTIATE_TEST_SUITE_P(
             {"login"},
             {},
             2,
-            "",
+            kNoConfig,
             "x no registration token was given\n"
             "  cnspec login --token-file FILE, or MONDOO_REGISTRATION_TOKEN\n",
             "there: 1"},

@@ -236,6 +236,21 @@ TEST_F(TerminalTest, ProgressFitsIntoANarrowTerminal) {
   status.wait();
 }
 
+// The report's lines are a contract that scripts and eyes rely on: the terminal breaks them, not we.
+TEST_F(TerminalTest, TheReportOfANarrowTerminalIsTheSame) {
+  configure("http://127.0.0.1:1");
+  const std::regex time("Time:\t\t\t[^ \n]+");
+  std::string narrow, wide;
+  for (const auto& [columns, screen] : {std::pair(40, &narrow), std::pair(300, &wide)}) {
+    OnTerminal status(command({"status"}), user.env, columns);
+    const int ended = status.wait();
+    EXPECT_TRUE(WIFEXITED(ended) && WEXITSTATUS(ended) == 1) << status.screen();
+    *screen = std::regex_replace(status.screen(), time, "<>");
+  }
+  EXPECT_NE(narrow.find("Installed Providers:"), narrow.npos) << narrow;
+  EXPECT_EQ(narrow, wide);
+}
+
 TEST_F(TerminalTest, HelpOfANarrowTerminalHasNarrowColumns) {
   OnTerminal narrow(command({"--help"}), user.env, 40);
   narrow.wait();

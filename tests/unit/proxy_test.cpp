@@ -22,15 +22,23 @@ Environment environment(Variables variables) {
 
 struct Choice {
   const char* why;
-  std::string flag, configured;
+  std::optional<std::string> flag;
+  std::string configured;
   Variables variables;
   std::string https, https_source, http, http_source;
 };
 
 TEST(Proxy, WhoseWordCounts) {
   const Choice choices[] = {
-      {"nobody said anything", "", "", {}, "", "", "", ""},
-      {"the key holds for every URL", "", "k", {}, "k", "the key api_proxy", "k", "the key api_proxy"},
+      {"nobody said anything", std::nullopt, "", {}, "", "", "", ""},
+      {"the key holds for every URL",
+       std::nullopt,
+       "k",
+       {},
+       "k",
+       "the key api_proxy",
+       "k",
+       "the key api_proxy"},
       {"the flag goes before the key", "f", "k", {}, "f", "--api-proxy", "f", "--api-proxy"},
       {"MONDOO_API_PROXY goes before the flag",
        "f",
@@ -48,8 +56,16 @@ TEST(Proxy, WhoseWordCounts) {
        "MONDOO_API_PROXY",
        "",
        "MONDOO_API_PROXY"},
-      {"the key goes before the environment's general variables",
+      {"the flag set to nothing means no proxy at all",
        "",
+       "k",
+       {{"HTTPS_PROXY", "h"}},
+       "",
+       "--api-proxy",
+       "",
+       "--api-proxy"},
+      {"the key goes before the environment's general variables",
+       std::nullopt,
        "k",
        {{"HTTPS_PROXY", "h"}},
        "k",
@@ -57,7 +73,7 @@ TEST(Proxy, WhoseWordCounts) {
        "k",
        "the key api_proxy"},
       {"each scheme has a variable",
-       "",
+       std::nullopt,
        "",
        {{"HTTPS_PROXY", "s"}, {"HTTP_PROXY", "p"}},
        "s",
@@ -65,16 +81,23 @@ TEST(Proxy, WhoseWordCounts) {
        "p",
        "HTTP_PROXY"},
       {"lower case is as good",
-       "",
+       std::nullopt,
        "",
        {{"https_proxy", "s"}, {"http_proxy", "p"}},
        "s",
        "https_proxy",
        "p",
        "http_proxy"},
-      {"upper case wins", "", "", {{"https_proxy", "l"}, {"HTTPS_PROXY", "u"}}, "u", "HTTPS_PROXY", "", ""},
-      {"an empty one is as good as unset",
+      {"upper case wins",
+       std::nullopt,
        "",
+       {{"https_proxy", "l"}, {"HTTPS_PROXY", "u"}},
+       "u",
+       "HTTPS_PROXY",
+       "",
+       ""},
+      {"an empty one is as good as unset",
+       std::nullopt,
        "",
        {{"https_proxy", "l"}, {"HTTPS_PROXY", ""}, {"http_proxy", ""}},
        "l",
@@ -82,16 +105,16 @@ TEST(Proxy, WhoseWordCounts) {
        "",
        ""},
       {"ALL_PROXY is for what has none of its own",
-       "",
+       std::nullopt,
        "",
        {{"ALL_PROXY", "a"}, {"HTTP_PROXY", "p"}},
        "a",
        "ALL_PROXY",
        "p",
        "HTTP_PROXY"},
-      {"all_proxy too", "", "", {{"all_proxy", "a"}}, "a", "all_proxy", "a", "all_proxy"},
+      {"all_proxy too", std::nullopt, "", {{"all_proxy", "a"}}, "a", "all_proxy", "a", "all_proxy"},
       {"in a CGI script HTTP_PROXY is a stranger's header",
-       "",
+       std::nullopt,
        "",
        {{"REQUEST_METHOD", "GET"}, {"HTTP_PROXY", "evil"}, {"HTTPS_PROXY", "s"}},
        "s",
@@ -99,7 +122,7 @@ TEST(Proxy, WhoseWordCounts) {
        "",
        ""},
       {"where http_proxy is the administrator's",
-       "",
+       std::nullopt,
        "",
        {{"REQUEST_METHOD", "GET"}, {"HTTP_PROXY", "evil"}, {"http_proxy", "p"}},
        "",
@@ -117,8 +140,10 @@ TEST(Proxy, WhoseWordCounts) {
 }
 
 TEST(Proxy, NoProxyIsReadInBothCases) {
-  EXPECT_EQ(choose_proxies("", "", environment({{"NO_PROXY", "a"}, {"no_proxy", "b"}})).no_proxy, "a");
-  EXPECT_EQ(choose_proxies("", "", environment({{"NO_PROXY", ""}, {"no_proxy", "b"}})).no_proxy, "b");
+  EXPECT_EQ(choose_proxies(std::nullopt, "", environment({{"NO_PROXY", "a"}, {"no_proxy", "b"}})).no_proxy,
+            "a");
+  EXPECT_EQ(choose_proxies(std::nullopt, "", environment({{"NO_PROXY", ""}, {"no_proxy", "b"}})).no_proxy,
+            "b");
   EXPECT_EQ(choose_proxies("f", "", environment({{"no_proxy", "b"}})).no_proxy, "b")
       << "it holds for a proxy that was named on purpose too";
 }
