@@ -98,12 +98,27 @@ T copy_known(const T* from) {
   return out;
 }
 
+// What would let a request be two.
+Result<void> check_request(const transport::Request& request) {
+  if (!is_http_token(request.method)) return fail("\"" + one_line(request.method) + "\" is no method");
+  if (request.headers.size() > kMaxHeaders)
+    return fail("more than " + std::to_string(kMaxHeaders) + " headers");
+  for (const auto& [name, value] : request.headers) {
+    if (!is_http_token(name)) return fail("\"" + one_line(name) + "\" is no header's name");
+    // A line break would begin another header. The value may be a secret and is not shown.
+    if (value.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+      return fail("the header \"" + name + "\" has a line break in its value");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<transport::Response> exchange(const Services* services, const std::vector<std::string>& hosts,
                                      transport::Request request, std::chrono::nanoseconds timeout,
                                      const Limits& limits) {
   const auto refuse = [](std::string why, ErrorKind kind) { return fail("http: " + std::move(why), kind); };
+  if (auto good = check_request(request); !good) return refuse(good.error().message(), ErrorKind::kUsage);
   const auto target = url_host(request.url);
   if (!target) return refuse(target.error().message(), ErrorKind::kUsage);
   if (!host_allowed(*target, hosts)) {
@@ -140,7 +155,7 @@ void Host::log(log::Level level, std::string_view message) const {
   const auto services = this->services();
   if (!services) return;
   if (!services->log && !log::enabled(level)) return;
-  const std::string line = "provider \"" + provider_ + "\": " + one_line(message);
+  const std::string line = (provider_.empty() ? "" : "provider \"" + provider_ + "\": ") + one_line(message);
   services->log ? services->log(level, line) : log::write(level, line);
 }
 
@@ -359,18 +374,10 @@ struct HostServices {
     if (raw.flags & ~std::uint32_t{CNSPEC_HTTP_INSECURE | CNSPEC_HTTP_NO_PROXY})
       return fail("an unknown flag");
     out.method = view(raw.method);
-    if (!is_http_token(out.method)) return fail("\"" + one_line(out.method) + "\" is no method");
     out.url = view(raw.url);
     if (raw.header_count > kMaxHeaders) return fail("more than " + std::to_string(kMaxHeaders) + " headers");
     for (std::uint64_t i = 0; raw.headers && i < raw.header_count; ++i) {
-      std::string name(view(raw.headers[i].key));
-      std::string value(view(raw.headers[i].value));
-      if (!is_http_token(name)) return fail("\"" + one_line(name) + "\" is no header's name");
-      // A line break would begin another header. The value may be a secret and is not shown.
-      if (value.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) {
-        return fail("the header \"" + name + "\" has a line break in its value");
-      }
-      out.headers.emplace_back(std::move(name), std::move(value));
+      out.headers.emplace_back(view(raw.headers[i].key), view(raw.headers[i].value));
     }
     out.body = view(raw.body);
     out.insecure = (raw.flags & CNSPEC_HTTP_INSECURE) != 0;

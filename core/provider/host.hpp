@@ -37,7 +37,7 @@ class Host {
   void serve(std::shared_ptr<const Services> services);
   std::shared_ptr<const Services> services() const;
 
-  // Any thread. The line begins with the provider's name.
+  // Any thread. The line begins with the provider's name, if it has one here.
   void log(log::Level level, std::string_view message) const;
 
  private:

@@ -8,11 +8,17 @@
 #pragma once
 
 #include <filesystem>
+#include <vector>
 
 #include "base/error.hpp"
 #include "provider/provider.hpp"
 
 namespace cnspec::provider {
+
+struct IsolateOptions {
+  std::filesystem::path host_program;          // cnspec-provider-host
+  std::vector<std::filesystem::path> secrets;  // files that no manifest makes readable
+};
 
 // Starts the process, and in it what load_in_process does here. A call in which the process dies, closes the
 // channel, breaks the protocol or stays deaf for longer than its deadline fails with one error that says so,
@@ -20,8 +26,7 @@ namespace cnspec::provider {
 // connects as before, three times in all; each time it waits longer first.
 //
 // Calls of one provider wait for each other, whatever its manifest says of threads.
-Result<std::unique_ptr<Provider>> start_isolated(const Found& found,
-                                                 const std::filesystem::path& host_program, Services services,
-                                                 const Limits& limits);
+Result<std::unique_ptr<Provider>> start_isolated(const Found& found, IsolateOptions options,
+                                                 Services services, const Limits& limits);
 
 }  // namespace cnspec::provider

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "provider/provider.hpp"
@@ -29,6 +30,8 @@ struct IsolationPolicy {
   IsolationRules flags;
   // cnspec-provider-host; empty: the one beside the running program.
   std::filesystem::path host_program;
+  // Files of the program itself that no manifest makes readable, such as the configuration.
+  std::vector<std::filesystem::path> secrets;
 
   // Whether this provider runs in a process of its own.
   bool isolates(const Found& found) const;

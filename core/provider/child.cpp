@@ -1,0 +1,371 @@
+#include "provider/child.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "provider/elf.hpp"
+#include "provider/frame.hpp"
+#include "provider/instance.hpp"
+#include "provider/sandbox.hpp"
+
+namespace cnspec::provider {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// ---- The provider's process ----
+
+class Server {
+ public:
+  Server(int channel, int library, const std::atomic<bool>& cancelled)
+      : channel_(channel), library_(library), cancelled_(&cancelled, [](const auto*) {}) {}
+
+  int run() {
+    greet();
+    Result<void> loaded = load();
+    done(loaded);
+    if (!loaded) return 0;
+    while (true) {
+      const FrameBuffer::Frame order = receive();
+      if (!obey(order)) ::_exit(kChannelBrokenStatus);
+      if (order.kind == FrameKind::kClose) return 0;
+    }
+  }
+
+ private:
+  struct Linked {
+    void* self;
+    Settled settled;
+  };
+
+  // Any thread. Without the program there is nothing left to do, and nobody to tell.
+  bool send(std::string_view frame) {
+    const std::lock_guard lock(sending_);
+    while (!frame.empty()) {
+      const ssize_t n = ::send(channel_, frame.data(), frame.size(), MSG_NOSIGNAL);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) ::_exit(kChannelClosedStatus);
+      frame.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return true;
+  }
+
+  FrameBuffer::Frame receive() {
+    while (true) {
+      auto frame = in_.next();
+      if (!frame) ::_exit(kChannelBrokenStatus);
+      if (*frame) {
+        call_ = (*frame)->call;
+        return **frame;
+      }
+      const auto [data, size] = in_.room();
+      const ssize_t n = ::recv(channel_, data, size, 0);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) ::_exit(kChannelClosedStatus);
+      in_.filled(static_cast<std::size_t>(n));
+    }
+  }
+
+  void done(const Result<void>& outcome) {
+    FrameWriter frame(FrameKind::kDone);
+    write_done(frame, outcome);
+    send(frame.finish(call_));
+  }
+
+  void greet() {
+    FrameWriter frame(FrameKind::kHello);
+    write_hello(frame, nullptr);
+    send(frame.finish(call_));
+  }
+
+  Result<void> load() {
+    const FrameBuffer::Frame frame = receive();
+    Hello hello;
+    if (frame.kind != FrameKind::kHello) return fail("no greeting came", ErrorKind::kInvalid);
+    if (auto good = read_hello(frame.payload, &hello); !good)
+      return fail(Error::wrap("the program", good.error()));
+    struct stat info {};
+    if (::fstat(library_, &info) != 0) return fail("there is no library", ErrorKind::kInvalid);
+    if (auto confined = apply_sandbox(hello.sandbox, library_); !confined)
+      return fail(Error::wrap("cannot be confined", confined.error()));
+    auto section =
+        read_elf_section(library_, static_cast<std::uint64_t>(info.st_size), CNSPEC_MANIFEST_SECTION);
+    if (!section) return fail(section.error());
+    // Without a name, which the program puts before every line, and with every host: the program decides.
+    Manifest manifest;
+    manifest.capabilities.network = {"*"};
+    auto instance = Instance::load(TrustedFile(library_, hello.path, info), *section, std::move(manifest));
+    if (!instance) return fail(instance.error());
+    instance_ = std::move(*instance);
+    return {};
+  }
+
+  Limits limits(const CallOrder& call) const { return {call.deadline, cancelled_}; }
+
+  Linked* linked(std::uint64_t connection) {
+    const auto it = connections_.find(connection);
+    return it == connections_.end() ? nullptr : &it->second;
+  }
+
+  // False for an order that makes no sense.
+  bool obey(const FrameBuffer::Frame& order) {
+    switch (order.kind) {
+      case FrameKind::kOpen: return open(read_call(order.payload));
+      case FrameKind::kConnect: return connect(order.payload);
+      case FrameKind::kIdentify: return identify(read_call(order.payload));
+      case FrameKind::kFetch: return fetch(read_fetch(order.payload));
+      case FrameKind::kDisconnect: return disconnect(read_call(order.payload));
+      case FrameKind::kClose: return close();
+      default: return false;
+    }
+  }
+
+  bool open(const std::optional<CallOrder>& call) {
+    if (!call) return false;
+    Services services;
+    services.log = [this](log::Level level, std::string_view line) {
+      FrameWriter frame(FrameKind::kLog);
+      write_log(frame, {level, line});
+      send(frame.finish(call_));
+    };
+    services.http = [this](transport::Request request) { return http(request); };
+    done(instance_->open(std::move(services), limits(*call)));
+    return true;
+  }
+
+  Result<transport::Response> http(const transport::Request& request) {
+    FrameWriter frame(FrameKind::kHttp);
+    write_http(frame, request);
+    send(frame.finish(call_));
+    frame.wipe();
+    const FrameBuffer::Frame answer = receive();
+    auto response = answer.kind == FrameKind::kAnswer ? read_answer(answer.payload) : std::nullopt;
+    if (!response) ::_exit(kChannelBrokenStatus);
+    return std::move(*response);
+  }
+
+  bool connect(std::string_view payload) {
+    auto order = read_connect(payload);
+    in_.wipe();
+    if (!order || linked(order->connection)) return false;
+    Settled settled{std::move(order->config), {"*"}};
+    auto connection =
+        instance_->connect(order->connector, order->request, settled, {order->deadline, cancelled_});
+    for (auto& [name, secret] : order->request.secrets) ::explicit_bzero(secret.data(), secret.size());
+    if (connection) connections_.emplace(order->connection, Linked{*connection, std::move(settled)});
+    done(connection ? Result<void>() : fail(connection.error()));
+    return true;
+  }
+
+  // Rows first, then how it went.
+  template <class Work>
+  bool with_sink(std::vector<std::string> wanted, Work&& work) {
+    FrameSink sink(std::move(wanted), call_, [this](std::string_view frame) { return send(frame); });
+    const Result<void> outcome = work(sink);
+    sink.flush();
+    done(outcome);
+    return true;
+  }
+
+  bool identify(const std::optional<CallOrder>& call) {
+    const Linked* to = call ? linked(call->connection) : nullptr;
+    return to && with_sink({}, [&](Sink& sink) {
+             return instance_->identify(to->self, to->settled, sink, limits(*call));
+           });
+  }
+
+  bool fetch(const std::optional<FetchOrder>& order) {
+    const Linked* to = order ? linked(order->call.connection) : nullptr;
+    return to && with_sink(order->request.fields, [&](Sink& sink) {
+             return instance_->fetch(to->self, to->settled, order->request, order->request.fields, sink,
+                                     limits(order->call));
+           });
+  }
+
+  bool disconnect(const std::optional<CallOrder>& call) {
+    const Linked* to = call ? linked(call->connection) : nullptr;
+    if (!to) return false;
+    instance_->disconnect(to->self);
+    connections_.erase(call->connection);
+    done({});
+    return true;
+  }
+
+  bool close() {
+    instance_.reset();
+    ::fflush(nullptr);
+    done({});
+    return true;
+  }
+
+  const int channel_;
+  const int library_;
+  const std::shared_ptr<const std::atomic<bool>> cancelled_;
+  std::mutex sending_;
+  std::atomic<std::uint32_t> call_{0};  // the newest order's number; threads of the provider may log
+  FrameBuffer in_;
+  std::shared_ptr<Instance> instance_;
+  std::map<std::uint64_t, Linked> connections_;
+};
+
+const std::atomic<bool>* map_flag(int fd) {
+  void* page = ::mmap(nullptr, sizeof(std::atomic<bool>), PROT_READ, MAP_SHARED, fd, 0);
+  return page == MAP_FAILED ? nullptr : static_cast<const std::atomic<bool>*>(page);
+}
+
+void set_signals(int how, std::initializer_list<int> which) {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int signal : which) ::sigaddset(&set, signal);
+  ::sigprocmask(how, &set, nullptr);
+}
+
+[[noreturn]] void be_the_provider(pid_t keeper) {
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != keeper) ::_exit(0);  // it went before the line above
+  ::close(kLeashFd);
+  set_signals(SIG_UNBLOCK, {SIGCHLD, SIGTERM});
+  // As in the program itself, where a write to who is gone is an error of write.
+  ::signal(SIGPIPE, SIG_IGN);
+  for (const int fd : {kChannelFd, kLibraryFd}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  const auto* cancelled = map_flag(kCancelledFd);
+  ::close(kCancelledFd);
+  if (!cancelled) ::_exit(kNoServiceStatus);
+  ::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+  // No exit handlers: those of a library that was closed have nothing left to say.
+  ::_exit(serve_provider(kChannelFd, kLibraryFd, *cancelled));
+}
+
+// ---- The keeper ----
+
+// Those of ours that the kernel knows, by number.
+template <class Visit>
+void for_each_child(Visit&& visit) {
+  const std::string path = "/proc/self/task/" + std::to_string(::getpid()) + "/children";
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  std::string all;
+  char part[4096];
+  for (ssize_t n = 0; (n = ::read(fd, part, sizeof part)) > 0;) all.append(part, static_cast<std::size_t>(n));
+  ::close(fd);
+  pid_t pid = 0;
+  for (const char c : all) {
+    if (c >= '0' && c <= '9') {
+      pid = pid * 10 + (c - '0');
+    } else {
+      if (pid > 0) visit(pid);
+      pid = 0;
+    }
+  }
+}
+
+// Ends the provider's group and all that has become ours, which is everything that was below the provider's
+// process, whatever group or session it moved to. The provider's status.
+int end_all(pid_t provider) {
+  int status = 0;
+  bool reaped = false;
+  const auto give_up = Clock::now() + std::chrono::milliseconds(kGraceMilliseconds);
+  ::kill(-provider, SIGKILL);  // its leader is not reaped yet, so the number is still its own
+  while (true) {
+    for_each_child([](pid_t pid) { ::kill(pid, SIGKILL); });
+    int one = 0;
+    pid_t pid = 0;
+    while ((pid = ::waitpid(-1, &one, WNOHANG)) > 0) {
+      if (pid == provider) {
+        status = one;
+        reaped = true;
+      }
+    }
+    if (pid < 0 || Clock::now() >= give_up) break;  // none is left, or one that we cannot end
+    ::poll(nullptr, 0, 1);
+  }
+  return reaped ? status : 0;
+}
+
+// Whether the provider's process has ended; it stays to be reaped.
+bool has_ended(pid_t provider) {
+  while (true) {
+    siginfo_t info{};
+    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return false;
+    if (info.si_pid == provider) return true;
+    ::waitpid(info.si_pid, nullptr, 0);  // one that we inherited
+  }
+}
+
+void wait_for_the_end(pid_t provider, int signals) {
+  int timeout = -1;
+  while (true) {
+    pollfd fds[] = {{kLeashFd, POLLIN, 0}, {signals, POLLIN, 0}};
+    const int ready = ::poll(fds, 2, timeout);
+    if (ready == 0 || fds[0].revents != 0) return;
+    if (ready < 0 || fds[1].revents == 0) continue;
+    signalfd_siginfo info{};
+    if (::read(signals, &info, sizeof info) != sizeof info) continue;
+    if (info.ssi_signo == SIGTERM && timeout < 0) {
+      ::kill(-provider, SIGTERM);
+      timeout = kGraceMilliseconds;
+    }
+    if (has_ended(provider)) return;
+  }
+}
+
+// So that the program sees in us how it ended.
+int end_like(int status) {
+  if (WIFEXITED(status)) return WEXITSTATUS(status);
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+  ::signal(WTERMSIG(status), SIG_DFL);
+  set_signals(SIG_UNBLOCK, {WTERMSIG(status)});
+  ::raise(WTERMSIG(status));
+  return 128 + WTERMSIG(status);
+}
+
+}  // namespace
+
+int serve_provider(int channel, int library, const std::atomic<bool>& cancelled) {
+  // Never destroyed: threads that the provider forgot may still log.
+  return (new Server(channel, library, cancelled))->run();
+}
+
+int keep_provider() {
+  // What loses its parent below us becomes ours.
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  set_signals(SIG_BLOCK, {SIGCHLD, SIGTERM});
+  const pid_t keeper = ::getpid();
+  const pid_t provider = ::fork();
+  if (provider == 0) be_the_provider(keeper);
+  if (provider < 0) return kNoServiceStatus;
+  ::setpgid(provider, provider);
+  for (const int fd : {kChannelFd, kLibraryFd, kCancelledFd}) ::close(fd);
+  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) ::dup2(STDIN_FILENO, fd);
+  sigset_t ours;
+  ::sigemptyset(&ours);
+  for (const int signal : {SIGCHLD, SIGTERM}) ::sigaddset(&ours, signal);
+  const int signals = ::signalfd(-1, &ours, SFD_CLOEXEC);
+  if (signals >= 0) wait_for_the_end(provider, signals);
+  return end_like(end_all(provider));
+}
+
+}  // namespace cnspec::provider

@@ -1,0 +1,31 @@
+// The other end of isolate.hpp: what cnspec-provider-host does.
+#pragma once
+
+#include <atomic>
+
+namespace cnspec::provider {
+
+// What the program hands over, by number. Standard input is empty; standard output and error are one pipe.
+inline constexpr int kChannelFd = 3;    // a stream socket, for frames
+inline constexpr int kLibraryFd = 4;    // the library, opened and checked
+inline constexpr int kLeashFd = 5;      // a pipe that ends when the program goes or wants this to end
+inline constexpr int kCancelledFd = 6;  // memory: one std::atomic<bool>, whether the call was cancelled
+inline constexpr int kLastFd = kCancelledFd;
+
+// How the provider's process ends when the channel is lost; the library cannot have been told.
+inline constexpr int kChannelClosedStatus = 113;
+inline constexpr int kChannelBrokenStatus = 114;
+inline constexpr int kNoServiceStatus = 115;  // the descriptors were not handed over
+
+// How long what runs has from TERM to KILL.
+inline constexpr int kGraceMilliseconds = 2000;
+
+// The keeper's whole life: starts the provider's process and ends all that is below itself when that ends,
+// when the leash does, or, after a grace, on SIGTERM. Ends as the provider's process did.
+int keep_provider();
+
+// The provider's process: answers the frames of `channel` until that ends. `library` and `cancelled` outlive
+// it.
+int serve_provider(int channel, int library, const std::atomic<bool>& cancelled);
+
+}  // namespace cnspec::provider
