@@ -97,6 +97,43 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"NetworkUrl", with("capabilities:\n  network: [https://x.com]\n"),
               "provider.yaml:5: network must list hosts such as example.com, *.example.com or *, found "
               "\"https://x.com\""},
+        Wrong{"NetworkFlag",
+              with("capabilities:\n  network: [\"flag:url\"]\nconnectors:\n  x:\n    summary: X\n"),
+              "provider.yaml:5: network names no flag of a connector with the type string: \"flag:url\""},
+        Wrong{"NetworkSecretFlag",
+              with("capabilities:\n  network: [\"flag:url\"]\nconnectors:\n  x:\n    summary: X\n    flags:\n"
+                   "      url: {type: string, summary: X, secret: true}\n"),
+              "provider.yaml:5: network names no flag of a connector with the type string: \"flag:url\""},
+        Wrong{"NetworkArgument",
+              with("capabilities:\n  network: [\"arg:2\"]\nconnectors:\n  x:\n    summary: X\n    args: "
+                   "{max: 1}\n"),
+              "provider.yaml:5: network names no argument of a connector: \"arg:2\""},
+        Wrong{"NetworkArgumentZero",
+              with("capabilities:\n  network: [\"arg:0\"]\nconnectors:\n  x:\n    summary: X\n    args: "
+                   "{max: 1}\n"),
+              "provider.yaml:5: network names no argument of a connector: \"arg:0\""},
+        Wrong{"NetworkVariable", with("capabilities:\n  network: [\"env:URL\"]\n  env: [URLS, UR]\n"),
+              "provider.yaml:5: network names a variable that env does not list: \"env:URL\""},
+        Wrong{
+            "FilesRelative", with("capabilities:\n  files: [etc/passwd]\n"),
+            "provider.yaml:5: files must list absolute paths, ~/PATH or env:VARIABLE, without \"..\", found "
+            "\"etc/passwd\""},
+        Wrong{
+            "FilesUp", with("capabilities:\n  files: [/etc/..]\n"),
+            "provider.yaml:5: files must list absolute paths, ~/PATH or env:VARIABLE, without \"..\", found "
+            "\"/etc/..\""},
+        Wrong{
+            "FilesOfOthers", with("capabilities:\n  files: [~root/x]\n"),
+            "provider.yaml:5: files must list absolute paths, ~/PATH or env:VARIABLE, without \"..\", found "
+            "\"~root/x\""},
+        Wrong{"FilesVariable", with("capabilities:\n  files: [\"env:FILE\"]\n"),
+              "provider.yaml:5: files names a variable that env does not list: \"env:FILE\""},
+        Wrong{"EnvAll", with("capabilities:\n  env: [\"*\"]\n"),
+              "provider.yaml:5: env must list names of variables such as HOME or AWS_*, found \"*\""},
+        Wrong{"EnvName", with("capabilities:\n  env: [\"A B\"]\n"),
+              "provider.yaml:5: env must list names of variables such as HOME or AWS_*, found \"A B\""},
+        Wrong{"ExecRelative", with("capabilities:\n  exec: [bin/x]\n"),
+              "provider.yaml:5: exec must list programs such as rpm or /usr/bin/rpm, found \"bin/x\""},
         Wrong{"ConnectorsList", with("connectors: [x]\n"),
               "provider.yaml:5: \"connectors\" must map names to descriptions"},
         Wrong{"ConnectorText", with("connectors:\n  x: y\n"),
@@ -209,8 +246,8 @@ summary: "Caf\u00e9 \"quoted\" \\ 100 %"
 threads: many
 open_schema: true
 capabilities:
-  network: ["*.example.com", "::1"]
-  files: [/etc]
+  network: ["*.example.com", "::1", "arg:2", "env:AWS_URL"]
+  files: [/etc, ~/.x, "env:AWS_FILE"]
   env: [AWS_*]
   exec: [ps]
 connectors:
@@ -248,8 +285,9 @@ resources:
   EXPECT_EQ(m->summary, "Caf\u00e9 \"quoted\" \\ 100 %");
   EXPECT_TRUE(m->threads_many);
   EXPECT_TRUE(m->open_schema);
-  EXPECT_EQ(m->capabilities.network, (std::vector<std::string>{"*.example.com", "::1"}));
-  EXPECT_EQ(m->capabilities.files, std::vector<std::string>{"/etc"});
+  EXPECT_EQ(m->capabilities.network,
+            (std::vector<std::string>{"*.example.com", "::1", "arg:2", "env:AWS_URL"}));
+  EXPECT_EQ(m->capabilities.files, (std::vector<std::string>{"/etc", "~/.x", "env:AWS_FILE"}));
   EXPECT_EQ(m->capabilities.env, std::vector<std::string>{"AWS_*"});
   EXPECT_EQ(m->capabilities.exec, std::vector<std::string>{"ps"});
   ASSERT_EQ(m->connectors.size(), 1u);
