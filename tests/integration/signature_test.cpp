@@ -156,7 +156,7 @@ TEST_F(Minisign, SaysWhatIsWrongWithASignature) {
       {strangers().sign(folder_ / "file"),
        "signed by key ID " + strangers().id + ", expected one of those that are trusted: " + id},
       {"", "a signature of minisign has 4 lines, found none"},
-      {"\n", "line 1 of a signature of minisign begins with \"untrusted comment: \""},
+      {"\n", "a signature of minisign has 4 lines, found 1"},
       {lines[0] + "\n" + lines[1] + "\n", "a signature of minisign has 4 lines, found 2"},
       {text + lines[3] + "\n", "a signature of minisign has 4 lines, found more"},
       {text + text, "a signature of minisign has 4 lines, found more"},
@@ -226,7 +226,7 @@ TEST(Crypto, HashesAsTheRestOfTheWorldDoes) {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(hash(HashKind::kBlake2b512, {"abc"}),
             "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1"
-            "7d87c5392aab792dc252d5de4533cc9518d38aa8dbc4925ab92386edd4009923");
+            "7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923");
   const auto used = auth::openssl().make_hash(HashKind::kSha256);
   EXPECT_EQ(used->finish().size(), 32u);
   EXPECT_EQ(used->finish(), "");
