@@ -134,7 +134,7 @@ std::string render_json(const Info& info) {
   out.AddMember("signer", json_of(info.provider.signer, alloc), alloc);
   if (!info.by.empty()) out.AddMember("shadowedBy", json_text(info.by.string(), alloc), alloc);
   // As in the library itself, so that its words are those of provider.yaml.
-  if (const auto manifest = json::parse(provider::manifest::to_json(m))) {
+  if (const auto manifest = json::parse(cnspec::manifest::to_json(m))) {
     json::Value copy(*manifest, alloc);
     out.AddMember("manifest", copy, alloc);
   }

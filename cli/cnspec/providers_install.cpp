@@ -1,4 +1,4 @@
-// cnspec providers install: from a package on this machine or somewhere else.
+// cnspec providers install: from the registry, or from a package on this machine or somewhere else.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -7,6 +7,7 @@
 
 #include "base/text.hpp"
 #include "providers.hpp"
+#include "providers_registry.hpp"
 #include "runtime/download.hpp"
 #include "runtime/packages.hpp"
 #include "terminal.hpp"
@@ -23,7 +24,9 @@ using provider::Package;
 constexpr std::chrono::hours kTimeout{1};
 
 struct Flags {
+  std::vector<std::string> names;
   std::string file, url, sha256;
+  RegistryFlags registry;
   bool force = false;
   Change change;
 };
@@ -46,13 +49,13 @@ void print_text(const Installed& installed, bool dry_run) {
   warn_if_shadowed(manifest.name, installed.by);
 }
 
-json::Value json_of(const Installed& installed, json::Document::AllocatorType& alloc) {
+json::Value describe(const Installed& installed, json::Document::AllocatorType& alloc) {
   json::Value out(rapidjson::kObjectType);
   out.AddMember("name", json_text(installed.provider.manifest.name, alloc), alloc);
   out.AddMember("version", json_text(installed.provider.manifest.version, alloc), alloc);
   if (!installed.before.empty()) out.AddMember("before", json_text(installed.before, alloc), alloc);
   out.AddMember("path", json_text(installed.provider.path.string(), alloc), alloc);
-  out.AddMember("signer", json_of(installed.provider.signer, alloc), alloc);
+  out.AddMember("signer", cli::json_of(installed.provider.signer, alloc), alloc);
   out.AddMember("sha256", json_text(installed.sha256, alloc), alloc);
   out.AddMember("unchanged", installed.unchanged, alloc);
   if (!installed.by.empty()) out.AddMember("shadowedBy", json_text(installed.by.string(), alloc), alloc);
@@ -96,8 +99,14 @@ Result<Installed> install_url(runtime::Runtime& runtime, const Flags& flags, con
 }
 
 void run(Globals& globals, const Flags& flags) {
-  if (flags.file.empty() == flags.url.empty()) {
-    exit_with(Error("which package?", ErrorKind::kUsage).hint("name it with --file or --url"));
+  if (flags.file.empty() && flags.url.empty()) {
+    if (!flags.sha256.empty())
+      exit_with(Error("--sha256 is for a package of --file or --url", ErrorKind::kUsage));
+    if (!install_named(globals, flags.registry, flags.names, flags.force, flags.change)) throw Exit{kFailed};
+    return;
+  }
+  if (!flags.names.empty()) {
+    exit_with(Error("a package of --file or --url has its name, and takes no other", ErrorKind::kUsage));
   }
   const auto runtime = start(globals, kTimeout);
   auto options = runtime::install_options(*runtime);
@@ -120,15 +129,17 @@ void print_installed(const std::vector<Installed>& installed, bool dry_run, bool
   json::Document out(rapidjson::kObjectType);
   auto& alloc = out.GetAllocator();
   json::Value list(rapidjson::kArrayType);
-  for (const Installed& one : installed) list.PushBack(json_of(one, alloc), alloc);
+  for (const Installed& one : installed) list.PushBack(describe(one, alloc), alloc);
   out.AddMember("installed", list, alloc);
   out.AddMember("dryRun", dry_run, alloc);
   print(json::write_pretty(out, 2) + "\n");
 }
 
 void add_providers_install(CLI::App& providers, Globals& globals) {
-  CLI::App* command = providers.add_subcommand("install", "Install one from its package");
+  CLI::App* command =
+      providers.add_subcommand("install", "Install them from the registry, or one from its package");
   auto flags = std::make_shared<Flags>();
+  command->add_option("NAME", flags->names, "NAME or NAME@VERSION (default: all that the lock file pins)");
   auto* file = command->add_option("-f,--file", flags->file, "A package on this machine");
   command->add_option("--url", flags->url, "A package somewhere else, by https; by http only with --sha256")
       ->excludes(file);
@@ -140,6 +151,7 @@ void add_providers_install(CLI::App& providers, Globals& globals) {
                    : "expected 64 hexadecimal digits, found \"" + printable(text) + "\"";
       });
   command->add_flag("--force", flags->force, "Even if it shadows a provider that was put there by hand");
+  add_registry(*command, flags->registry);
   add_change(*command, flags->change);
   command->callback([&globals, flags] { run(globals, *flags); });
 }
