@@ -96,6 +96,12 @@ void add_globals(CLI::App& app, Globals& g) {
   app.add_option("--ca-file", g.ca_file, "Trusted certificate authorities (PEM), in place of the system's")
       ->check(CLI::ExistingFile)
       ->group(group);
+  app.add_option("--isolation", g.isolation,
+                 "[NAME=]WORD: whether providers run in a process of their own: auto, process or none; "
+                 "repeatable")
+      ->expected(1)
+      ->take_all()
+      ->group(group);
   app.add_option("--trust", g.trust, "Which providers may run: any, or those that are signed alone")
       ->check(CLI::IsMember({"any", "signed"}))
       ->group(group);
@@ -181,6 +187,7 @@ std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::mil
   options.api_proxy = globals.api_proxy;
   options.ca_file = globals.ca_file;
   options.trust = globals.trust;
+  options.isolation = globals.isolation;
   options.auto_update = globals.auto_update;
   options.makes_lock = globals.makes_lock;
   options.timeout = default_timeout;

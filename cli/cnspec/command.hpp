@@ -23,8 +23,10 @@ struct Globals {
   std::vector<std::string> providers_paths;
   std::optional<std::string> api_proxy;
   std::string ca_file;
+  std::vector<std::string> isolation;
   std::string trust;                // empty: the configuration's
   std::optional<bool> auto_update;  // unset: the configuration's
+  bool makes_lock = false;          // no option: the command writes the lock file
   std::string log_level;            // empty: the configuration's
   bool verbose = false;
   std::string timeout;  // empty: the command's own

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 #include <sstream>
 
 #include "base/encoding.hpp"
@@ -64,7 +65,7 @@ Result<Value> from_text(const Key& key, const std::string& text, const std::stri
     return unusable(where + ": " + key.name + " must be a whole number of minutes, found " +
                     quoted_if_needed(text));
   }
-  if (key.kind == Kind::kWord) {
+  if (key.kind == Kind::kWord || key.kind == Kind::kWordByName) {
     if (std::find(key.words.begin(), key.words.end(), text) != key.words.end()) return Value(text);
     return unusable(where + ": " + key.name + " must be " + words_text(key) + ", found " +
                     quoted_if_needed(text));
@@ -89,7 +90,11 @@ Result<Value> map_from(const Key& key, const YAML::Node& node, const std::string
       return unusable(place(name, entry.first.Mark()) + ": " + key.name + " must map names to texts, found " +
                       kind_name(entry.first.IsScalar() ? entry.second : entry.first));
     }
-    out[entry.first.Scalar()] = entry.second.IsScalar() ? entry.second.Scalar() : "";
+    const std::string text = entry.second.IsScalar() ? entry.second.Scalar() : "";
+    if (!key.words.empty()) {
+      if (auto word = from_text(key, text, place(name, entry.second.Mark())); !word) return word;
+    }
+    out[entry.first.Scalar()] = text;
   }
   return Value(out);
 }
@@ -107,13 +112,14 @@ Result<Value> texts_from(const Key& key, const YAML::Node& node, const std::stri
 }
 
 Result<Value> from_node(const Key& key, const YAML::Node& node, const std::string& name) {
-  if (key.kind == Kind::kMap) return map_from(key, node, name);
+  if (key.kind == Kind::kMap || (key.kind == Kind::kWordByName && node.IsMap()))
+    return map_from(key, node, name);
   if (key.kind == Kind::kTexts && node.IsSequence()) return texts_from(key, node, name);
   if (node.IsScalar()) return from_text(key, node.Scalar(), place(name, node.Mark()));
   const std::string expected = key.kind == Kind::kTruth     ? "true or false"
                                : key.kind == Kind::kMinutes ? "a whole number of minutes"
                                : key.kind == Kind::kTexts   ? "a list of texts"
-                               : key.kind == Kind::kWord    ? words_text(key)
+                               : !key.words.empty()         ? words_text(key)
                                                             : "text";
   return unusable(place(name, node.Mark()) + ": " + key.name + " must be " + expected + ", found " +
                   kind_name(node));
@@ -121,7 +127,8 @@ Result<Value> from_node(const Key& key, const YAML::Node& node, const std::strin
 
 // A variable cannot hold a mapping, but the JSON of one.
 Result<Value> from_variable(const Key& key, const std::string& text, const std::string& variable) {
-  if (key.kind != Kind::kMap) return from_text(key, text, variable);
+  const bool by_name = key.kind == Kind::kWordByName && text.starts_with('{');
+  if (key.kind != Kind::kMap && !by_name) return from_text(key, text, variable);
   auto parsed = json::parse(text);
   if (!parsed || !parsed->IsObject()) {
     return unusable(variable + ": expected a JSON object such as {\"name\": \"text\"}");
@@ -149,6 +156,24 @@ Result<std::optional<Setting>> in_source(const Key& key, const YAML::Node& root,
   return Setting{key.name, std::move(*value), Origin::kFile, place(name, node.Mark())};
 }
 
+// Of kWordByName: the word for one name.
+std::string word_for(const Key& key, const std::optional<Setting>& setting, const std::string& name) {
+  if (!setting) return key.otherwise;
+  if (const auto* word = std::get_if<std::string>(&setting->value)) return *word;
+  const auto& words = std::get<std::map<std::string, std::string>>(setting->value);
+  auto it = words.find(name);
+  if (it == words.end()) it = words.find("*");
+  return it == words.end() ? key.otherwise : it->second;
+}
+
+std::set<std::string> names_in(const Setting& setting) {
+  std::set<std::string> out = {"*"};
+  if (const auto* words = std::get_if<std::map<std::string, std::string>>(&setting.value)) {
+    for (const auto& [name, word] : *words) out.insert(name);
+  }
+  return out;
+}
+
 // Of a guard, what the variable leaves: a word goes up its list, and of a list of texts some stay. What it
 // asks for beyond that is left out and said.
 std::optional<Setting> only_tighter(const Key& key, Setting variable, const std::optional<Setting>& written,
@@ -158,10 +183,28 @@ std::optional<Setting> only_tighter(const Key& key, Setting variable, const std:
         Error(variable.from + " cannot loosen " + key.name + ": " + asked + stays)
             .hint("change " + std::string(key.name) + " in the configuration, or unset " + variable.from));
   };
+  const auto rank = [&](const std::string& word) {
+    return std::find(key.words.begin(), key.words.end(), word) - key.words.begin();
+  };
+  if (key.kind == Kind::kWordByName) {
+    std::map<std::string, std::string> both;
+    std::set<std::string> names = names_in(variable);
+    if (written) names.merge(names_in(*written));
+    for (const std::string& name : names) {
+      const std::string asked = word_for(key, variable, name), now = word_for(key, written, name);
+      both[name] = rank(asked) > rank(now) ? asked : now;
+      if (rank(asked) < rank(now))
+        in_vain((name == "*" ? "" : "for " + name + " ") + "it is " + asked, ", and " + now + " stays");
+    }
+    if (written && both == std::map<std::string, std::string>{{"*", word_for(key, written, "*")}})
+      return written;
+    if (both.size() == 1)
+      variable.value = both.begin()->second;
+    else
+      variable.value = both;
+    return variable;
+  }
   if (key.kind == Kind::kWord) {
-    const auto rank = [&](const std::string& word) {
-      return std::find(key.words.begin(), key.words.end(), word) - key.words.begin();
-    };
     const std::string& asked = std::get<std::string>(variable.value);
     const std::string now = written ? std::get<std::string>(written->value) : key.otherwise;
     if (rank(asked) > rank(now)) return variable;

@@ -6,6 +6,7 @@ namespace cnspec::config {
 namespace {
 
 constexpr const char* kTrustWords[] = {"any", "signed"};
+constexpr const char* kIsolationWords[] = {"none", "auto", "process"};
 
 // Those without a member are for other programs that read the same file: we read them to show them.
 constexpr Key kKeys[] = {
@@ -37,6 +38,7 @@ constexpr Key kKeys[] = {
     {"category"},
     {"detect-cicd", Kind::kTruth},
     {"auto_update", Kind::kTruth, nullptr, "true"},
+    {"isolation", Kind::kWordByName, nullptr, "auto", kIsolationWords, true},
     {"trust", Kind::kWord, nullptr, "any", kTrustWords, true},
     {"trusted_keys", Kind::kTexts, nullptr, nullptr, {}, true},
     {"log.format", Kind::kText, &Config::log_format},

@@ -9,7 +9,7 @@
 
 namespace cnspec::config {
 
-enum class Kind { kText, kWord, kSecret, kUrl, kTruth, kMinutes, kTexts, kMap };
+enum class Kind { kText, kWord, kWordByName, kSecret, kUrl, kTruth, kMinutes, kTexts, kMap };
 
 struct Key {
   const char* name;
@@ -17,7 +17,8 @@ struct Key {
   // Where a text goes. The first that is set wins where two share a place.
   std::string Config::*member = nullptr;
   const char* otherwise = nullptr;  // the default
-  // Of kWord: what it may be, the loosest first.
+  // Of kWord, and of kWordByName, which is a word or a mapping of names to words in which "*" stands for all
+  // others: what it may be, the loosest first.
   std::span<const char* const> words = {};
   // What guards the machine: a variable may tighten it and never loosen it.
   bool guard = false;

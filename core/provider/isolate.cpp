@@ -266,7 +266,8 @@ Result<void> Child::call(FrameWriter& order, RowSink* sink, const std::vector<st
     if (why == Stop::kNo) {
       why = why_stop(sink, limits);
       if (why != Stop::kNo) {
-        cancelled_->store(true);
+        // The provider knows its deadline; the answer that this is what ended it is its own.
+        if (why != Stop::kDeadline) cancelled_->store(true);
         if (why != Stop::kDeadline) give_up = std::min(give_up, Clock::now() + kToStop);
       }
     }

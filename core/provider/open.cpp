@@ -9,7 +9,7 @@ namespace {
 
 const Isolation* rule_for(const IsolationRules& rules, const std::string& provider) {
   auto it = rules.find(provider);
-  if (it == rules.end()) it = rules.find("");
+  if (it == rules.end()) it = rules.find("*");
   return it == rules.end() ? nullptr : &it->second;
 }
 

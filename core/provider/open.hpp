@@ -19,7 +19,7 @@ enum class Isolation { kAuto, kProcess, kNone };
 // "auto", "process" or "none"; kUsage names them.
 Result<Isolation> isolation_named(std::string_view word);
 
-// By the name of a provider; "" stands for those that are not named.
+// By the name of a provider; "*" stands for all others.
 using IsolationRules = std::map<std::string, Isolation, std::less<>>;
 
 struct IsolationPolicy {

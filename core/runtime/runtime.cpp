@@ -29,6 +29,8 @@ namespace {
 // How much longer than its deadline a provider's request is waited for: the transport ends it, this is for a
 // loop that does not run any more.
 constexpr std::chrono::milliseconds kHttpGrace{500};
+// How long after the deadline it may take to end an isolated provider and to say how it ended.
+constexpr std::chrono::milliseconds kEndGrace{800};
 
 std::optional<std::string> environment(const char* name) {
   const char* value = std::getenv(name);
@@ -61,6 +63,48 @@ Result<provider::TrustPolicy> trust_of(const config::Config& config) {
       keys ? std::get<std::vector<std::string>>(keys->value) : std::vector<std::string>(), &load_crypto);
   if (!policy && keys) return fail(Error::wrap(printable(keys->from), policy.error()));
   return policy;
+}
+
+provider::IsolationRules isolation_rules(const config::Config& config) {
+  const config::Setting* set = config.find("isolation");
+  provider::IsolationRules out;
+  const auto add = [&](const std::string& name, const std::string& word) {
+    out.emplace(name, *provider::isolation_named(word));  // the configuration took only these words
+  };
+  if (!set) return out;
+  if (const auto* word = std::get_if<std::string>(&set->value)) {
+    add("*", *word);
+  } else {
+    for (const auto& [name, one] : std::get<std::map<std::string, std::string>>(set->value)) add(name, one);
+  }
+  return out;
+}
+
+Result<provider::IsolationRules> isolation_flags(const std::vector<std::string>& given) {
+  provider::IsolationRules out;
+  for (const std::string& one : given) {
+    const auto equals = one.find('=');
+    const bool named = equals != std::string::npos;
+    auto word = provider::isolation_named(named ? one.substr(equals + 1) : one);
+    if (!word || equals == 0)
+      return fail(Error("--isolation: expected [NAME=]auto, [NAME=]process or [NAME=]none, found \"" +
+                            printable(one) + "\"",
+                        ErrorKind::kUsage));
+    out.insert_or_assign(named ? one.substr(0, equals) : "*", *word);
+  }
+  return out;
+}
+
+// What holds the machine's key, wherever it may be.
+std::vector<std::filesystem::path> secret_files(const config::Config& config) {
+  std::vector<std::filesystem::path> out = {"/etc/opt/mondoo"};
+  if (const char* home = std::getenv("HOME"); home && *home == '/')
+    out.push_back(std::filesystem::path(home) / ".config/mondoo/mondoo.yml");
+  for (const std::filesystem::path path : {config.source.path.string(), config.private_key_file}) {
+    std::error_code failed;
+    if (!path.empty()) out.push_back(std::filesystem::absolute(path, failed));
+  }
+  return out;
 }
 
 // What pins providers must not be passed over for a mistake in its name.
@@ -99,6 +143,10 @@ Result<std::unique_ptr<Runtime>> Runtime::create(Options options) {
   if (auto good = follow_trust_flag(runtime->config_, given.trust); !good) return fail(good.error());
   if (given.auto_update)
     config::set_by_flag(runtime->config_, "auto_update", *given.auto_update, "--auto-update");
+  auto flags = isolation_flags(given.isolation);
+  if (!flags) return fail(flags.error());
+  runtime->isolation_ = {
+      isolation_rules(runtime->config_), std::move(*flags), {}, secret_files(runtime->config_)};
   auto trust = trust_of(runtime->config_);
   if (!trust) return fail(trust.error());
   auto lock = lock_at(runtime->lock_path(), runtime->config_, given.makes_lock);
@@ -155,7 +203,8 @@ void Runtime::run_loop(asio::awaitable<void> task) {
   loop_.run();
 }
 
-asio::awaitable<bool> Runtime::run_on_thread(std::function<void(const Limits&)> work) {
+asio::awaitable<bool> Runtime::run_on_thread(std::function<void(const Limits&)> work,
+                                             std::chrono::milliseconds grace) {
   struct State {
     explicit State(asio::io_context& loop) : timer(loop) {}
     asio::steady_timer timer;
@@ -165,7 +214,7 @@ asio::awaitable<bool> Runtime::run_on_thread(std::function<void(const Limits&)> 
   };
   auto state = std::make_shared<State>(loop_);
   auto cancelled = std::make_shared<std::atomic<bool>>(false);
-  state->timer.expires_at(deadline_);
+  state->timer.expires_at(deadline_ + grace);
 
   const auto guard = asio::make_work_guard(loop_);
   std::thread([this, state, work = std::move(work), limits = Limits{deadline_, cancelled}] {
@@ -222,16 +271,16 @@ Task<provider::Row> Runtime::identify_with(const provider::Found* found, provide
   if (found) what = "provider \"" + found->manifest.name + "\"";
   const provider::Services services = this->services();
   return offload<provider::Row>(
-      [found, services, request = std::move(request)](const Limits& limits) -> Result<provider::Row> {
+      [this, found, services, request = std::move(request)](const Limits& limits) -> Result<provider::Row> {
         if (!found)
           return fail("no installed provider has a connector " + request.connector, ErrorKind::kNotFound);
-        auto loaded = provider::load_in_process(*found, services, limits);
+        auto loaded = provider::open_provider(*found, isolation_, services, limits);
         if (!loaded) return fail(loaded.error());
         auto connection = (*loaded)->connect(request, limits);
         if (!connection) return fail(connection.error());
         return (*connection)->identify(limits);
       },
-      what);
+      what, found&& isolation_.isolates(*found) ? kEndGrace : std::chrono::milliseconds(0));
 }
 
 Task<provider::Row> Runtime::identify_local() {

@@ -16,6 +16,7 @@
 #include "base/error.hpp"
 #include "config/config.hpp"
 #include "provider/discovery.hpp"
+#include "provider/open.hpp"
 #include "provider/provider.hpp"
 #include "transport/transport.hpp"
 #include "upstream/upstream.hpp"
@@ -31,6 +32,7 @@ struct Options {
   std::optional<std::string> api_proxy;       // --api-proxy; empty: none at all
   std::string ca_file;                        // --ca-file
   std::string trust;                          // --trust: "any", "signed" or empty
+  std::vector<std::string> isolation;         // --isolation: "[NAME=]WORD" each
   std::optional<bool> auto_update;            // --auto-update
   bool makes_lock = false;                    // the lock file that is named need not be there yet
   std::chrono::milliseconds timeout{10'000};  // of the command, from now on
@@ -56,6 +58,8 @@ class Runtime {
   provider::SearchOptions search() const;
   // What trust, trusted_keys and the lock file say.
   const provider::TrustPolicy& trust() const { return *trust_; }
+  // Which providers run in a process of their own.
+  const provider::IsolationPolicy& isolation() const { return isolation_; }
   // Where the lock file is, or would be: as providers_lock names it, else beside the configuration. Empty:
   // nowhere, since the configuration is no file.
   std::filesystem::path lock_path() const;
@@ -83,9 +87,11 @@ class Runtime {
   Result<T> run(Task<T> task);
 
   // Runs `work`, which may block, on a thread of its own and waits for it without blocking the loop. At the
-  // deadline the thread is abandoned and `what` is said to have timed out.
+  // deadline the thread is abandoned and `what` is said to have timed out; work that then ends by itself has
+  // `grace` to say how.
   template <class T>
-  Task<T> offload(std::function<Result<T>(const provider::Limits&)> work, std::string what);
+  Task<T> offload(std::function<Result<T>(const provider::Limits&)> work, std::string what,
+                  std::chrono::milliseconds grace = {});
 
   // What a provider that is used from offload() may ask of this program.
   provider::Services services();
@@ -107,7 +113,8 @@ class Runtime {
   static Task<T> take_result(boost::asio::awaitable<bool> wait,
                              std::shared_ptr<std::optional<Result<T>>> result, std::string what);
   // False when the deadline passed first.
-  boost::asio::awaitable<bool> run_on_thread(std::function<void(const provider::Limits&)> work);
+  boost::asio::awaitable<bool> run_on_thread(std::function<void(const provider::Limits&)> work,
+                                             std::chrono::milliseconds grace);
   void run_loop(boost::asio::awaitable<void> task);
   Task<provider::Row> identify_with(const provider::Found* found, provider::ConnectRequest request);
   Result<transport::Response> http_for_provider(transport::Request request);
@@ -122,6 +129,7 @@ class Runtime {
   transport::Deadline deadline_;
   config::Config config_;
   std::shared_ptr<const provider::TrustPolicy> trust_;
+  provider::IsolationPolicy isolation_;
   std::unique_ptr<provider::Inventory> providers_;
   boost::asio::io_context loop_;
   std::unique_ptr<transport::Transport> transport_;
@@ -142,11 +150,13 @@ Result<T> Runtime::run(Task<T> task) {
 }
 
 template <class T>
-Task<T> Runtime::offload(std::function<Result<T>(const provider::Limits&)> work, std::string what) {
+Task<T> Runtime::offload(std::function<Result<T>(const provider::Limits&)> work, std::string what,
+                         std::chrono::milliseconds grace) {
   // Shared, since an abandoned thread may still write its result.
   auto result = std::make_shared<std::optional<Result<T>>>();
   auto wait = run_on_thread(
-      [result, work = std::move(work)](const provider::Limits& limits) { result->emplace(work(limits)); });
+      [result, work = std::move(work)](const provider::Limits& limits) { result->emplace(work(limits)); },
+      grace);
   return take_result<T>(std::move(wait), std::move(result), std::move(what));
 }
 

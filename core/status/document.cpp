@@ -132,7 +132,7 @@ json::Value providers(const Status& s, Allocator& alloc) {
     Object one(alloc);
     one.text("name", found.manifest.name).text("version", found.manifest.version);
     one.text("path", found.path.string()).text("origin", to_string(found.origin));
-    one.truth("isolated", false).truth("outdated", s.outdated(found));
+    one.truth("isolated", s.isolation->isolates(found)).truth("outdated", s.outdated(found));
     if (const auto latest = s.latest_providers.find(found.manifest.name); latest != s.latest_providers.end())
       one.text("latest_version", latest->second);
     list.PushBack(one.take(), alloc);

@@ -46,6 +46,7 @@ class Gatherer {
     runtime_.loop().restart();
     runtime_.loop().run();
     out_.providers = &runtime_.providers();
+    out_.isolation = &runtime_.isolation();
     return std::move(out_);
   }
 

@@ -12,6 +12,7 @@
 #include "base/time.hpp"
 #include "config/config.hpp"
 #include "provider/discovery.hpp"
+#include "provider/open.hpp"
 
 namespace cnspec::runtime {
 class Runtime;
@@ -62,9 +63,10 @@ struct Status {
   std::map<std::string, std::string> latest_providers;  // versions, by name
   std::optional<std::chrono::nanoseconds>
       clock_skew;  // the platform's clock minus ours, where they differ too much
-  std::optional<std::chrono::nanoseconds> round_trip;  // where it took too long
-  const provider::Inventory* providers = nullptr;      // the runtime's
-  std::vector<Check> checks;                           // in a fixed order
+  std::optional<std::chrono::nanoseconds> round_trip;    // where it took too long
+  const provider::Inventory* providers = nullptr;        // the runtime's
+  const provider::IsolationPolicy* isolation = nullptr;  // the runtime's
+  std::vector<Check> checks;                             // in a fixed order
 
   // The error of the check of that name; null when it went well or was not made.
   const Error* error_of(std::string_view check) const;
