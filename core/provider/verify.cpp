@@ -39,7 +39,7 @@ constexpr Plan kPlan[] = {
     {"file", true, false},     {"manifest", true, false},   {"load", true, false},
     {"abi", true, false},      {"open", true, false},       {"behaviour", false, false},
     {"threads", false, false}, {"leaks", false, false},     {"cancellation", false, false},
-    {"handles", false, false},  {"fetch", false, true}};
+    {"handles", false, false}, {"isolation", false, false}, {"fetch", false, true}};
 
 class Descriptor {
  public:

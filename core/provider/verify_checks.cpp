@@ -999,7 +999,7 @@ void compare(Subject& subject, const std::string& name, const Result<std::vector
 }
 
 // The same calls in a process of its own, where it has nothing but what its manifest names.
-[[maybe_unused]] void check_isolation(Subject& subject) {
+void check_isolation(Subject& subject) {
   IsolationPolicy policy;
   policy.flags[""] = Isolation::kProcess;
   subject.out.step("open, isolated");
@@ -1050,7 +1050,7 @@ constexpr Named kChecks[] = {
     {"file", check_file},       {"manifest", check_manifest},   {"load", check_load},
     {"abi", check_abi},         {"open", check_open},           {"behaviour", check_behaviour},
     {"threads", check_threads}, {"leaks", check_leaks},         {"cancellation", check_cancellation},
-    {"handles", check_handles}, {"fetch", check_fetch}};
+    {"handles", check_handles}, {"isolation", check_isolation}, {"fetch", check_fetch}};
 
 }  // namespace
 
