@@ -3,6 +3,7 @@
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "connectors.hpp"
+#include "providers_registry.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -40,8 +41,48 @@ Result<provider::Row> connect(runtime::Runtime& runtime, provider::ConnectReques
   return runtime.run(runtime.identify(std::move(request)));
 }
 
+bool may_install(const runtime::Runtime& runtime, const Globals& late) {
+  return late.auto_update.value_or(runtime.config().truth("auto_update", true));
+}
+
+// What to say of a connector that no provider has. Nothing: its provider is installed now.
+std::optional<Error> missing(runtime::Runtime& runtime, const Globals& globals, const Globals& late,
+                             const std::string& word, const std::vector<std::string>& known) {
+  Error unknown = Error("no installed provider has a connector " + quoted_if_needed(word), ErrorKind::kUsage)
+                      .hint("installed are: " + join(known, ", "));
+  const std::string owner = runtime::provider_for_connector(word);
+  const std::string like = closest(word, known);
+  if (owner == word && !like.empty()) {
+    return Error(unknown.what() + "; did you mean " + like + "?", ErrorKind::kUsage)
+        .hint(std::string(unknown.hint()));
+  }
+  if (!provider::is_provider_name(owner) || runtime.providers().by_name(owner)) return unknown;
+  const bool somewhere = runtime::registry_url(runtime.config(), "").has_value();
+  if (!somewhere || !may_install(runtime, late)) {
+    const std::string command = "cnspec providers install " + owner;
+    return Error(unknown.what(), ErrorKind::kUsage)
+        .hint((somewhere ? "it may be the provider " + owner + "'s: " + command
+                         : "if there is a provider " + owner + " in a registry that you use: " + command +
+                               " --registry URL") +
+              "; " + unknown.hint());
+  }
+  const auto version = install_missing(runtime, owner, !globals.timeout.empty());
+  if (version) {
+    print_note("installed the provider " + owner + " " + *version + ", for its connector " + word);
+    return std::nullopt;
+  }
+  const ErrorKind kind = version.error().kind();
+  if (kind == ErrorKind::kNotFound) {
+    return Error(unknown.what() + ", and " + version.error().message(), ErrorKind::kUsage)
+        .hint(std::string(unknown.hint()));
+  }
+  return Error::wrap(unknown.what() + ", and the provider " + owner + " could not be installed",
+                     version.error());
+}
+
 // The words after "discover", parsed against the connectors that are installed.
-void run(Globals& globals, std::vector<std::string> words) {
+void run(Globals& globals, std::vector<std::string> words, bool again = false) {
+  const std::vector<std::string> given = words;
   auto runtime = start(globals, kTimeout);
   CLI::App app("Connect to a system and show what it is.", "cnspec discover");
   std::string output = "text";
@@ -67,11 +108,15 @@ void run(Globals& globals, std::vector<std::string> words) {
     if (extras.empty()) {
       exit_with(Error("which connector?", ErrorKind::kUsage).hint("installed are: " + join(known, ", ")));
     }
-    const std::string like = closest(extras.front(), known);
-    exit_with(Error("no installed provider has a connector " + quoted_if_needed(extras.front()) +
-                        (like.empty() ? "" : "; did you mean " + like + "?"),
-                    ErrorKind::kUsage)
-                  .hint("installed are: " + join(known, ", ")));
+    const std::string& word = extras.front();
+    if (again) {
+      exit_with(Error("the provider that was installed for it has no connector " + quoted_if_needed(word) +
+                          " either",
+                      ErrorKind::kNotFound)
+                    .hint("installed are: " + join(known, ", ")));
+    }
+    if (const auto error = missing(*runtime, globals, late, word, known)) exit_with(*error);
+    return run(globals, given, true);
   }
   if (const auto extras = app.remaining(true); !extras.empty()) {
     exit_with(unexpected_words(*app.get_subcommands().front(), extras));

@@ -35,8 +35,11 @@ void add_providers(CLI::App& app, Globals& globals) {
   add_providers_list(*providers, globals);
   add_providers_info(*providers, globals);
   add_providers_install(*providers, globals);
+  add_providers_update(*providers, globals);
   add_providers_rollback(*providers, globals);
   add_providers_remove(*providers, globals);
+  add_providers_lock(*providers, globals);
+  add_providers_mirror(*providers, globals);
   add_providers_verify(*providers, globals);
 }
 

@@ -14,6 +14,9 @@ namespace cnspec::cli {
 void add_providers_list(CLI::App& providers, Globals& globals);
 void add_providers_info(CLI::App& providers, Globals& globals);
 void add_providers_install(CLI::App& providers, Globals& globals);
+void add_providers_update(CLI::App& providers, Globals& globals);
+void add_providers_lock(CLI::App& providers, Globals& globals);
+void add_providers_mirror(CLI::App& providers, Globals& globals);
 void add_providers_rollback(CLI::App& providers, Globals& globals);
 void add_providers_remove(CLI::App& providers, Globals& globals);
 

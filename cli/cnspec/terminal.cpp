@@ -97,6 +97,11 @@ Progress::~Progress() {
   clear();
 }
 
+void Progress::say(std::string what) {
+  const std::lock_guard lock(mutex_);
+  what_ = std::move(what);
+}
+
 void Progress::clear() {
   const std::lock_guard lock(line_mutex);
   if (!line_shown) return;

@@ -29,14 +29,16 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
+  void say(std::string what);
+
   // Before anything is printed: takes the line away, until it moves on.
   static void clear();
 
  private:
   void run();
 
-  const std::string what_;
   std::mutex mutex_;
+  std::string what_;  // under the mutex
   std::condition_variable ended_;
   bool end_ = false;
   std::thread thread_;

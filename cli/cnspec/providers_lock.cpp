@@ -1,0 +1,103 @@
+// cnspec providers lock: pins versions and hashes.
+#include "base/file.hpp"
+#include "base/text.hpp"
+#include "providers_registry.hpp"
+#include "runtime/packages.hpp"
+
+namespace cnspec::cli {
+namespace {
+
+using runtime::Relock;
+
+struct Flags {
+  std::vector<std::string> names, platforms;
+  RegistryFlags registry;
+  Change change;
+};
+
+void print_text(const Relock& relock, bool dry_run) {
+  for (const Relock::Change& change : relock.changes) {
+    const bool moved = !change.from.empty() && change.from != change.to;
+    print_info((dry_run ? "would pin " : "pinned ") + change.name + " " + change.to +
+               (moved ? " in place of " + change.from : "") + " for " + join(change.platforms, ", "));
+  }
+  const std::string path = printable(relock.lock.path.string());
+  print_info(dry_run ? "would write " + path : "wrote " + path);
+}
+
+std::string render_json(const Relock& relock, bool dry_run) {
+  json::Document out(rapidjson::kObjectType);
+  auto& alloc = out.GetAllocator();
+  json::Value list(rapidjson::kArrayType);
+  for (const Relock::Change& change : relock.changes) {
+    json::Value one(rapidjson::kObjectType);
+    one.AddMember("name", json_text(change.name, alloc), alloc);
+    if (!change.from.empty()) one.AddMember("from", json_text(change.from, alloc), alloc);
+    one.AddMember("version", json_text(change.to, alloc), alloc);
+    json::Value platforms(rapidjson::kArrayType);
+    for (const std::string& platform : change.platforms)
+      platforms.PushBack(json_text(platform, alloc), alloc);
+    one.AddMember("platforms", platforms, alloc);
+    list.PushBack(one, alloc);
+  }
+  out.AddMember("path", json_text(relock.lock.path.string(), alloc), alloc);
+  out.AddMember("pinned", list, alloc);
+  out.AddMember("dryRun", dry_run, alloc);
+  return json::write_pretty(out, 2) + "\n";
+}
+
+void run(const Globals& globals, const Flags& flags) {
+  const auto names = parse_wanted(flags.names);
+  std::vector<runtime::PlatformName> platforms;
+  for (const std::string& word : flags.platforms) {
+    auto platform = runtime::parse_platform(word);
+    if (!platform) exit_with(platform.error());
+    platforms.push_back(std::move(*platform));
+  }
+  if (platforms.empty()) platforms.push_back(runtime::this_platform());
+
+  Globals own = globals;
+  own.makes_lock = true;
+  const auto runtime = start(own, kNoTimeout);
+  if (runtime->lock_path().empty()) {
+    exit_with(
+        Error("there is no place for a lock file: the configuration is no file, and has no "
+              "providers_lock",
+              ErrorKind::kUsage));
+  }
+  auto tools = runtime::package_tools();
+  if (!tools) exit_with(tools.error());
+  const auto relock = [&] {
+    Registry registry(*runtime, flags.registry);
+    return runtime::relock(*runtime, registry.source(), names, platforms, *tools);
+  }();
+  if (!relock) exit_with(relock.error());
+  if (!flags.change.dry_run) {
+    constexpr mode_t kMode = 0644;  // what is pinned is no secret
+    auto written = write_file_atomically(relock->lock.path, to_text(relock->lock), kMode);
+    if (!written) exit_with(Error::wrap("the lock file cannot be written", written.error()));
+  }
+  for (const std::string& warning : relock->warnings) print_warning(warning);
+  if (flags.change.as_json()) return print(render_json(*relock, flags.change.dry_run));
+  print_text(*relock, flags.change.dry_run);
+}
+
+}  // namespace
+
+void add_providers_lock(CLI::App& providers, Globals& globals) {
+  CLI::App* command = providers.add_subcommand("lock", "Pin versions and hashes in providers.lock");
+  auto flags = std::make_shared<Flags>();
+  command->add_option("NAME", flags->names,
+                      "NAME or NAME@VERSION (default: all that are installed or pinned)");
+  command->add_option("--platform", flags->platforms, "OS/ARCH to pin it for; repeatable (default: this one)")
+      ->expected(1)
+      ->take_all();
+  add_registry(*command, flags->registry);
+  add_change(*command, flags->change);
+  command->footer(
+      "The file lies beside the configuration, or where its key providers_lock says. From then on `install`\n"
+      "and `update` bring what it pins and nothing else, and what it names runs as it says or not at all.");
+  command->callback([&globals, flags] { run(globals, *flags); });
+}
+
+}  // namespace cnspec::cli

@@ -1,0 +1,65 @@
+// cnspec providers mirror: what is pinned, as a folder to be a registry from.
+#include "base/text.hpp"
+#include "providers_registry.hpp"
+
+namespace cnspec::cli {
+namespace {
+
+struct Flags {
+  std::string folder;
+  RegistryFlags registry;
+  Change change;
+};
+
+void run(Globals& globals, const Flags& flags) {
+  const auto runtime = start(globals, kNoTimeout);
+  std::error_code ec;
+  const auto folder = std::filesystem::absolute(flags.folder, ec).lexically_normal();
+  if (flags.folder.empty() || ec) exit_with(Error("which folder?", ErrorKind::kUsage));
+  const bool dry_run = flags.change.dry_run;
+  const auto files = [&] {
+    Registry registry(*runtime, flags.registry);
+    return runtime::mirror(*runtime, registry.source(), folder, dry_run);
+  }();
+  if (!files) exit_with(Error::wrap("the mirror is not complete", files.error()));
+  if (flags.change.as_json()) {
+    json::Document out(rapidjson::kObjectType);
+    auto& alloc = out.GetAllocator();
+    json::Value list(rapidjson::kArrayType);
+    for (const runtime::Mirrored& file : *files) {
+      json::Value one(rapidjson::kObjectType);
+      one.AddMember("file", json_text(file.file, alloc), alloc);
+      if (file.size > 0) one.AddMember("size", file.size, alloc);
+      one.AddMember("kept", file.kept, alloc);
+      list.PushBack(one, alloc);
+    }
+    out.AddMember("folder", json_text(folder.string(), alloc), alloc);
+    out.AddMember("files", list, alloc);
+    out.AddMember("dryRun", dry_run, alloc);
+    return print(json::write_pretty(out, 2) + "\n");
+  }
+  for (const runtime::Mirrored& file : *files) {
+    print_info((file.kept ? "there already: "
+                : dry_run ? "would fetch "
+                          : "fetched ") +
+               printable(file.file));
+  }
+  if (!dry_run) {
+    print_info("to install from here: --registry file://" + printable(folder.string()) +
+               ", or serve the folder and name its URL as providers_url");
+  }
+}
+
+}  // namespace
+
+void add_providers_mirror(CLI::App& providers, Globals& globals) {
+  CLI::App* command =
+      providers.add_subcommand("mirror", "Write what is pinned to a folder that can be a registry");
+  auto flags = std::make_shared<Flags>();
+  command->add_option("DIR", flags->folder, "The folder; what is there and right is kept")->required();
+  add_registry(*command, flags->registry);
+  add_change(*command, flags->change);
+  command->callback([&globals, flags] { run(globals, *flags); });
+}
+
+}  // namespace cnspec::cli

@@ -1,0 +1,51 @@
+// What the commands share that ask the registry.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "providers.hpp"
+#include "runtime/registry.hpp"
+#include "terminal.hpp"
+
+namespace cnspec::cli {
+
+// Downloads take as long as they take; only silence ends them. --timeout limits the command as a whole.
+inline constexpr std::chrono::hours kNoTimeout{24 * 7};
+
+struct RegistryFlags {
+  std::string url;
+  std::string silence = "30s";
+  bool allow_unverified = false;
+};
+void add_registry(CLI::App& command, RegistryFlags& flags);
+
+// The registry, and a line on the terminal that shows what comes from there.
+class Registry {
+ public:
+  // Throws Exit when there is none.
+  Registry(runtime::Runtime& runtime, const RegistryFlags& flags);
+  runtime::PackageSource& source() { return *source_; }
+
+ private:
+  std::optional<Progress> progress_;
+  std::optional<runtime::PackageSource> source_;
+};
+
+// NAME[@VERSION] each; throws Exit for what is none.
+std::vector<runtime::Wanted> parse_wanted(const std::vector<std::string>& words);
+
+// For commands that change something: no longer than this they wait for others that do.
+provider::InstallOptions install_options(runtime::Runtime& runtime, bool dry_run);
+
+// Installs what is named, or all that the lock file pins. False when one of them could not be; the errors
+// were printed.
+bool install_named(Globals& globals, const RegistryFlags& flags, const std::vector<std::string>& names,
+                   bool force, const Change& change);
+
+// For a command that lacks it. The version that was installed.
+Result<std::string> install_missing(const runtime::Runtime& runtime, const std::string& name,
+                                    bool limited_in_time);
+
+}  // namespace cnspec::cli
