@@ -60,8 +60,8 @@ bool is_folder(const fs::path& path) {
 }
 
 Result<Found> describe(Trust& folders, const fs::path& path, Origin origin,
-                       const std::shared_ptr<const TrustPolicy>& trust) {
-  auto opened = open_for(origin, folders, path, trust.get());
+                       const std::shared_ptr<const TrustPolicy>& trust, bool alone) {
+  auto opened = open_for(origin, folders, path, trust.get(), alone);
   if (!opened) return fail(opened.error());
   auto section = read_elf_section(opened->file.fd(), opened->file.size(), CNSPEC_MANIFEST_SECTION);
   if (!section) return fail(section.error());
@@ -91,7 +91,7 @@ class Search {
     auto entries = sorted_entries(folder.path);
     if (!entries) return refuse(folder.path, folder.origin, entries.error());
     inventory.folders.push_back(folder);
-    for (const std::string& entry : *entries) one(folder, entry);
+    for (const std::string& entry : *entries) one(folder, entry, *entries);
   }
 
   void finish() {
@@ -101,7 +101,7 @@ class Search {
 
  private:
   // NAME.so, or NAME/NAME.so. The existing tool's NAME.json beside a provider is no provider and no mistake.
-  void one(const Folder& folder, const std::string& entry) {
+  void one(const Folder& folder, const std::string& entry, const std::vector<std::string>& entries) {
     fs::path path = folder.path / entry;
     if (entry.ends_with(".json")) return;
     if (entry.ends_with(kSignatureSuffix)) return signature(folder, path);
@@ -120,7 +120,9 @@ class Search {
             Error("a folder without a provider in it, expected " + printable(file), ErrorKind::kInvalid));
       }
     }
-    auto found = describe(trust_, path, folder.origin, policy_);
+    const bool alone = entry.ends_with(kSuffix) && !std::binary_search(entries.begin(), entries.end(),
+                                                                       entry + std::string(kSignatureSuffix));
+    auto found = describe(trust_, path, folder.origin, policy_, alone);
     if (!found) return refuse(path, folder.origin, found.error());
     add(std::move(*found));
   }
@@ -225,8 +227,9 @@ Inventory discover(const SearchOptions& options) {
 }
 
 Result<VerifiedFile> open_for(Origin origin, Trust& trusted_folders, const fs::path& path,
-                              const TrustPolicy* trust) {
-  if (origin != Origin::kBundled) return open_verified(trusted_folders, path, trust ? *trust : TrustPolicy{});
+                              const TrustPolicy* trust, bool alone) {
+  if (origin != Origin::kBundled)
+    return open_verified(trusted_folders, path, trust ? *trust : TrustPolicy{}, alone);
   auto file = trusted_folders.open(path);
   if (!file) return fail(file.error());
   return VerifiedFile{std::move(*file), {Signer::State::kBundled, "", ""}};
@@ -235,7 +238,7 @@ Result<VerifiedFile> open_for(Origin origin, Trust& trusted_folders, const fs::p
 Result<Found> examine(const SearchOptions& options, const fs::path& file, Origin origin) {
   Trust trust;
   if (auto good = trust.check_folder(file.parent_path()); !good) return fail(good.error());
-  return describe(trust, file, origin, options.trust);
+  return describe(trust, file, origin, options.trust, false);
 }
 
 }  // namespace cnspec::provider

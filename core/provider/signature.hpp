@@ -62,9 +62,10 @@ struct VerifiedFile {
 };
 
 // Opens the file, which lies in a folder that was checked, and judges its signature. The error says who
-// signed and who is trusted, or how to sign.
-Result<VerifiedFile> open_verified(Trust& trust, const std::filesystem::path& path,
-                                   const TrustPolicy& policy);
+// signed and who is trusted, or how to sign. `alone`: the folder's list has no signature of it, so that none
+// is looked for.
+Result<VerifiedFile> open_verified(Trust& trust, const std::filesystem::path& path, const TrustPolicy& policy,
+                                   bool alone = false);
 
 // The same for a file that lies in no folder of providers yet; `signature` is the text of its .minisig, null
 // when it has none. `file` is what was opened.
