@@ -80,9 +80,24 @@ std::optional<Error> missing(runtime::Runtime& runtime, const Globals& globals, 
                      version.error());
 }
 
+// Global options may stand behind the connector as well, and have to be known before the rest can be.
+void take_globals(Globals& globals, std::vector<std::string> words) {
+  CLI::App app("", "cnspec discover");
+  app.set_help_flag();
+  add_globals(app, globals);
+  app.allow_extras();
+  std::reverse(words.begin(), words.end());  // as CLI11 wants them
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    throw Exit{exit_for(app, error)};
+  }
+}
+
 // The words after "discover", parsed against the connectors that are installed.
 void run(Globals& globals, std::vector<std::string> words, bool again = false) {
   const std::vector<std::string> given = words;
+  if (!again) take_globals(globals, words);
   auto runtime = start(globals, kTimeout);
   CLI::App app("Connect to a system and show what it is.", "cnspec discover");
   std::string output = "text";
