@@ -68,7 +68,8 @@ inline constexpr char kComplete[] = "__complete";
 void complete(CLI::App& root, Globals& globals, std::vector<std::string> words);
 
 // What `providers list -o json` prints.
-std::string render_providers_json(const provider::Inventory& inventory);
+std::string render_providers_json(const provider::Inventory& inventory,
+                                  const provider::IsolationPolicy& isolation);
 
 // "--output text|json|yaml"; anything else is a usage error.
 void add_output(CLI::App& app, std::string& output, std::vector<std::string> formats);

@@ -1,5 +1,8 @@
+#include <algorithm>
+
 #include "base/json.hpp"
 #include "base/text.hpp"
+#include "provider/sandbox.hpp"
 #include "providers.hpp"
 
 namespace cnspec::cli {
@@ -16,11 +19,13 @@ std::vector<std::string> connector_names(const provider::Manifest& manifest, boo
   return out;
 }
 
-std::string line(const Found& found) {
+using provider::IsolationPolicy;
+
+std::string line(const Found& found, const IsolationPolicy& isolation) {
   std::string out = "  " + found.manifest.name + " " + found.manifest.version;
   const auto connectors = connector_names(found.manifest, false);
   if (!connectors.empty()) out += " with connectors: " + join(connectors, ", ");
-  return out + "  (" + to_string(found.signer) + ")";
+  return out + "  (" + to_string(found.signer) + (isolation.isolates(found) ? ", isolated)" : ")");
 }
 
 // NAME.so, or NAME/NAME.so below it.
@@ -30,7 +35,7 @@ bool lies_in(const Found& found, const std::filesystem::path& folder) {
 }
 
 // Where from, as a heading: one folder after the other in the order they are searched.
-std::string render_text(const Inventory& inventory) {
+std::string render_text(const Inventory& inventory, const IsolationPolicy& isolation) {
   std::string out;
   for (const auto& folder : inventory.folders) {
     std::string rows;
@@ -38,11 +43,12 @@ std::string render_text(const Inventory& inventory) {
     for (const Found& found : inventory.active) {
       if (!lies_in(found, folder.path)) continue;
       ++count;
-      rows += line(found) + "\n";
+      rows += line(found, isolation) + "\n";
     }
     for (const auto& shadowed : inventory.shadowed) {
       if (!lies_in(shadowed.provider, folder.path)) continue;
-      rows += line(shadowed.provider) + "  (shadowed by " + printable(shadowed.by.string()) + ")\n";
+      rows +=
+          line(shadowed.provider, isolation) + "  (shadowed by " + printable(shadowed.by.string()) + ")\n";
     }
     const std::string name = printable(folder.path.string()) + " (" + to_string(folder.origin) + ")";
     out += "→ " + name +
@@ -55,11 +61,18 @@ std::string render_text(const Inventory& inventory) {
     out += "! refused: " + printable(refused.path.string()) + ": " + refused.reason.message() + "\n";
     if (!refused.reason.hint().empty()) out += "  " + refused.reason.hint() + "\n";
   }
+  const bool isolates = std::any_of(inventory.active.begin(), inventory.active.end(),
+                                    [&](const Found& found) { return isolation.isolates(found); });
+  if (isolates) {
+    for (const std::string& gap : provider::sandbox_gaps())
+      out += "! not kept from isolated providers on this machine: " + gap + "\n";
+  }
   if (inventory.folders.empty()) out += "! no folder with providers was found\n";
   return out;
 }
 
-json::Value describe(const Found& found, json::Document::AllocatorType& alloc) {
+json::Value describe(const Found& found, const IsolationPolicy& isolation,
+                     json::Document::AllocatorType& alloc) {
   json::Value out(rapidjson::kObjectType);
   out.AddMember("name", json_text(found.manifest.name, alloc), alloc);
   out.AddMember("id", json_text(found.manifest.id, alloc), alloc);
@@ -67,6 +80,7 @@ json::Value describe(const Found& found, json::Document::AllocatorType& alloc) {
   out.AddMember("path", json_text(found.path.string(), alloc), alloc);
   out.AddMember("origin", json_text(to_string(found.origin), alloc), alloc);
   out.AddMember("signer", json_of(found.signer, alloc), alloc);
+  out.AddMember("isolated", isolation.isolates(found), alloc);
   json::Value connectors(rapidjson::kArrayType);
   for (const auto& name : connector_names(found.manifest, true))
     connectors.PushBack(json_text(name, alloc), alloc);
@@ -80,14 +94,14 @@ json::Value describe(const Found& found, json::Document::AllocatorType& alloc) {
 
 }  // namespace
 
-std::string render_providers_json(const Inventory& inventory) {
+std::string render_providers_json(const Inventory& inventory, const IsolationPolicy& isolation) {
   json::Document out(rapidjson::kObjectType);
   auto& alloc = out.GetAllocator();
   json::Value providers(rapidjson::kArrayType);
-  for (const Found& found : inventory.active) providers.PushBack(describe(found, alloc), alloc);
+  for (const Found& found : inventory.active) providers.PushBack(describe(found, isolation, alloc), alloc);
   json::Value shadowed(rapidjson::kArrayType);
   for (const auto& s : inventory.shadowed) {
-    json::Value one = describe(s.provider, alloc);
+    json::Value one = describe(s.provider, isolation, alloc);
     one.AddMember("shadowedBy", json_text(s.by.string(), alloc), alloc);
     shadowed.PushBack(one, alloc);
   }
@@ -100,9 +114,12 @@ std::string render_providers_json(const Inventory& inventory) {
     if (!r.reason.hint().empty()) one.AddMember("hint", json_text(r.reason.hint(), alloc), alloc);
     refused.PushBack(one, alloc);
   }
+  json::Value gaps(rapidjson::kArrayType);
+  for (const std::string& gap : provider::sandbox_gaps()) gaps.PushBack(json_text(gap, alloc), alloc);
   out.AddMember("providers", providers, alloc);
   out.AddMember("shadowed", shadowed, alloc);
   out.AddMember("refused", refused, alloc);
+  out.AddMember("notKeptFromIsolated", gaps, alloc);
   return json::write_pretty(out, 2) + "\n";
 }
 
@@ -114,7 +131,8 @@ void add_providers_list(CLI::App& providers, Globals& globals) {
   list->callback([&globals, output] {
     const auto runtime = start(globals, std::chrono::seconds(10));
     const Inventory& inventory = runtime->providers();
-    print(*output == "json" ? render_providers_json(inventory) : render_text(inventory));
+    print(*output == "json" ? render_providers_json(inventory, runtime->isolation())
+                            : render_text(inventory, runtime->isolation()));
   });
 }
 

@@ -34,7 +34,7 @@ void write_bundle(const std::string& path, runtime::Runtime& runtime, const stat
       {"status.json", status::render_json(status)},
       {"status.txt", status::render_text(status, {}) + join(status::notes(status), "\n") + "\n"},
       {"config.yaml", config::render_yaml(runtime.config())},
-      {"providers.json", render_providers_json(runtime.providers())},
+      {"providers.json", render_providers_json(runtime.providers(), runtime.isolation())},
       {"versions.txt", describe_versions()},
       {"debug.log", log::recorded()},
   };

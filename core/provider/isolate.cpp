@@ -570,6 +570,10 @@ Result<void> Isolated::start(const Limits& limits) {
   const Hello hello{
       manifest().name, found_.path.string(),
       make_sandbox(manifest().capabilities, home ? home : "", options_.secrets, child_->scratch())};
+  if (log::enabled(log::Level::kDebug)) {
+    for (const std::string& gap : sandbox_gaps())
+      log::debug("provider \"" + manifest().name + "\": not kept from it on this machine: " + gap);
+  }
   FrameWriter greeting(FrameKind::kHello);
   write_hello(greeting, &hello);
   if (auto loaded = call(greeting, nullptr, {}, limits); !loaded) {

@@ -119,13 +119,12 @@ std::string sandbox_verdict(int status) {
   if (WIFEXITED(status)) {
     switch (static_cast<Violation>(WEXITSTATUS(status))) {
       case Violation::kNetwork:
-        return "was stopped: it lacks the capability network for what it tried. Sockets are open to no "
-               "isolated provider; its HTTP requests go through the host, to what capabilities.network of "
-               "its "
-               "manifest lists";
+        return "was stopped: it lacks the capability network. It used a socket, which no isolated provider "
+               "may: "
+               "HTTP goes through the host, to what its manifest lists under network";
       case Violation::kExec:
-        return "was stopped: it lacks the capability exec for what it tried. It started a process, and "
-               "capabilities.exec of its manifest lists no program that is here";
+        return "was stopped: it lacks the capability exec. It started a process, and its manifest lists no "
+               "program under exec that is here";
       case Violation::kProcess:
         return "was stopped: it reached for another process, by a signal or a look into its memory, which no "
                "capability allows";
@@ -155,9 +154,9 @@ std::string access_hint(const manifest::Capabilities& capabilities, std::string_
   if (std::none_of(std::begin(kSigns), std::end(kSigns),
                    [&](const char* sign) { return lower.find(sign) != std::string::npos; }))
     return {};
-  return "It runs isolated and can read no more than its manifest declares (files: " +
-         describe(capabilities.files) + "), run no more than that (exec: " + describe(capabilities.exec) +
-         ") and write in its own temporary folder only; if it needs more, its author has to declare it";
+  return "It runs isolated and may lack a capability: files to read (its manifest lists " +
+         describe(capabilities.files) + ") or exec to run programs (" + describe(capabilities.exec) +
+         "); it writes in its own temporary folder only";
 }
 
 int landlock_abi() {
