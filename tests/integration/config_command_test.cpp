@@ -75,6 +75,7 @@ TEST_F(ConfigCommandTest, EveryKeyFromTheEnvironment) {
       {"category", "MONDOO_CATEGORY", "t", "t"},
       {"detect-cicd", "MONDOO_DETECT_CICD", "T", "true"},
       {"auto_update", "MONDOO_AUTO_UPDATE", "0", "false"},
+      {"isolation", "MONDOO_ISOLATION", "process", "process"},
       {"trust", "MONDOO_TRUST", "signed", "signed"},
       {"trusted_keys", "MONDOO_TRUSTED_KEYS", "RWQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
        "1 texts"},
@@ -143,6 +144,7 @@ TEST_F(ConfigCommandTest, TextAndYaml) {
                           "labels               line 4   {\"a\":\"b\"}\n"
                           "updates_url          default  https://releases.mondoo.com\n"
                           "auto_update          default  true\n"
+                          "isolation            default  auto\n"
                           "trust                default  any\n"
                           "log-level            default  warn\n"
                           "name                 line 1   web\n"

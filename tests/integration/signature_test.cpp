@@ -283,15 +283,15 @@ TEST_F(Signed, ProvidersAreListedWithTheirSigner) {
   EXPECT_EQ(listed(), "verified " + ours().id + " (esc \x1b[31m)");
   const RunResult text = user.run({"providers", "list"});
   EXPECT_TRUE(contains(text.out, "  hello 1.0.0 with connectors: hello  (signed by key ID " + ours().id +
-                                     " (esc \\x1b[31m))\n"))
+                                     " (esc \\x1b[31m), isolated)\n"))
       << text.out;
   EXPECT_TRUE(contains(text.out, "  (bundled)\n")) << text.out;
   EXPECT_EQ(text.exit_code, 0);
 
   write_signature(strangers().sign(file()));
   EXPECT_EQ(listed(), "unknown key " + strangers().id);
-  EXPECT_TRUE(
-      contains(user.run({"providers", "list"}).out, "(signed by unknown key ID " + strangers().id + ")\n"));
+  EXPECT_TRUE(contains(user.run({"providers", "list"}).out,
+                       "(signed by unknown key ID " + strangers().id + ", isolated)\n"));
   const RunResult runs = user.run({"discover", "hello", "you"});
   EXPECT_EQ(runs.exit_code, 0) << runs.err;
 }
