@@ -21,8 +21,8 @@ namespace fs = std::filesystem;
 constexpr char kSucceeded[] = "succeeded";
 constexpr char kDenied[] = "Permission denied";
 constexpr char kNotPermitted[] = "Operation not permitted";
-constexpr char kNetwork[] = "was stopped: it lacks the capability network for what it tried.";
-constexpr char kExec[] = "was stopped: it lacks the capability exec for what it tried.";
+constexpr char kNetwork[] = "was stopped: it lacks the capability network.";
+constexpr char kExec[] = "was stopped: it lacks the capability exec.";
 // The kernel ends what has blocked the signal that says more.
 constexpr char kUnnamed[] =
     "was stopped: it made a system call that its capabilities do not cover. It lacks exec if it started a "
@@ -45,24 +45,27 @@ class Confined : public ::testing::TestWithParam<uid_t> {
  protected:
   Confined() {
     // The ordinary user has to come in.
-    ::chmod(folder_.path().c_str(), 0755);
-    ::chown(folder_.path().c_str(), GetParam(), GetParam());
+    EXPECT_EQ(::chmod(folder_.path().c_str(), 0755), 0);
+    EXPECT_EQ(::chown(folder_.path().c_str(), GetParam(), GetParam()), 0);
   }
 
   std::string file(const std::string& name, mode_t mode = 0600) const {
     const fs::path path = folder_.write(name, "hidden words\n", mode);
     for (fs::path p = path; p != folder_.path(); p = p.parent_path())
-      ::chown(p.c_str(), GetParam(), GetParam());
+      EXPECT_EQ(::chown(p.c_str(), GetParam(), GetParam()), 0);
     return path.string();
   }
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
 
+  // In front of a command.
+  static Argv as_user() {
+    if (GetParam() == ::geteuid()) return {};
+    const std::string id = std::to_string(GetParam());
+    return {"setpriv", "--reuid", id, "--regid", id, "--clear-groups"};
+  }
+
   Outcome attempt(const Argv& arguments, const std::string& home = "/nowhere") const {
-    Argv argv;
-    if (GetParam() != ::geteuid()) {
-      const std::string id = std::to_string(GetParam());
-      argv = {"setpriv", "--reuid", id, "--regid", id, "--clear-groups"};
-    }
+    Argv argv = as_user();
     argv.push_back(CONFINED);
     argv.insert(argv.end(), arguments.begin(), arguments.end());
     ProcessOptions options;
@@ -311,6 +314,107 @@ TEST_P(Confined, HasLimits) {
 #endif
 }
 
+// The same attempts from a provider that was dropped in, as its user sees them.
+class Discover : public Confined {
+ protected:
+  Discover() {
+    fs::create_directory(folder_ / "providers");
+    fs::copy_file(HOSTILE_PROVIDERS "/hostile.so", folder_ / "providers/hostile.so");
+    ::chmod(path("providers/hostile.so").c_str(), 0644);
+    for (const char* name : {"providers", "providers/hostile.so"})
+      EXPECT_EQ(::chown(path(name).c_str(), GetParam(), GetParam()), 0);
+    file("mondoo.yml");
+    write_config();
+  }
+
+  RunResult cnspec(const Argv& arguments) const {
+    Argv argv = as_user();
+    argv.push_back(program("cnspec"));
+    argv.insert(argv.end(), {"--config", path("mondoo.yml"), "--providers-path", path("providers")});
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    ProcessOptions options;
+    options.env["HOME"] = folder_.path().string();
+    options.env["TMPDIR"] = path("tmp");
+    return run(argv, options);
+  }
+
+  // "x provider "hostile": connect: `message`", and in what follows `more`.
+  void expect_error(const Argv& attempt, const std::string& message, const std::string& more) const {
+    Argv arguments = {"discover", "hostile"};
+    arguments.insert(arguments.end(), attempt.begin(), attempt.end());
+    const RunResult r = cnspec(arguments);
+    EXPECT_EQ(r.exit_code, 1) << attempt.front() << ": " << r.out;
+    EXPECT_EQ(r.err.rfind("x provider \"hostile\": connect: " + message, 0), 0u) << r.err;
+    EXPECT_NE(r.err.find(more), std::string::npos) << r.err;
+    // Nothing is left of it.
+    EXPECT_TRUE(fs::is_empty(folder_ / "tmp")) << attempt.front();
+  }
+
+ private:
+  void write_config() {
+    fs::create_directory(folder_ / "tmp");
+    EXPECT_EQ(::chown(path("tmp").c_str(), GetParam(), GetParam()), 0);
+    folder_.write("mondoo.yml", "mrn: //agents.api.mondoo.app/x\nprivate_key: hidden words\n");
+  }
+};
+INSTANTIATE_TEST_SUITE_P(As, Discover, ::testing::ValuesIn(users()), name_of);
+
+TEST_P(Discover, LetsAProviderDoWhatItMay) {
+  const RunResult r = cnspec({"discover", "hostile", "scratch"});
+  EXPECT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_NE(r.out.find("it succeeded"), std::string::npos) << r.out;
+  EXPECT_EQ(r.err, "");
+}
+
+TEST_P(Discover, ReportsWhatItReachedFor) {
+  const Listener tcp(SOCK_STREAM);
+  const Listener udp(SOCK_DGRAM);
+  const std::string network = kNetwork, exec = kExec, process = kProcess;
+  expect_error({"tcp", tcp.port()}, network, "sandbox: refused socket: the capability network is lacking");
+  expect_error({"udp", udp.port()}, network, "sandbox: refused socket: the capability network is lacking");
+  expect_error({"unix", path("socket")}, "unix: Permission denied", "may lack a capability");
+  expect_error({"fork"}, exec, "sandbox: refused clone: the capability exec is lacking");
+  expect_error({"exec", "/bin/true"}, exec, "sandbox: refused execve: the capability exec is lacking");
+  expect_error({"spawn", "/bin/true"}, kUnnamed, "");
+  const std::string id = std::to_string(::getpid());
+  expect_error({"signal", id}, process, "sandbox: refused kill: no capability reaches other processes");
+  expect_error({"ptrace", id}, process, "sandbox: refused ptrace: no capability reaches other processes");
+  expect_error({"chmod", path("mondoo.yml")}, "chmod: Operation not permitted", "may lack a capability");
+}
+
+TEST_P(Discover, ReportsTheFilesItReachedFor) {
+  const std::string hint =
+      "\n  It runs isolated and may lack a capability: files to read (its manifest lists none)";
+  expect_error({"read", path("mondoo.yml")}, "read: Permission denied", hint);
+  expect_error({"read", "/etc/shadow"}, "read: Permission denied", hint);
+  expect_error({"read", "/proc/" + std::to_string(::getpid()) + "/mem"}, "read: Permission denied", hint);
+  expect_error({"parent-memory"}, "parent-memory: Permission denied", hint);
+  expect_error({"write", path("new")}, "write: Permission denied", hint);
+  EXPECT_FALSE(fs::exists(folder_ / "new"));
+}
+
+TEST_P(Discover, SignalsNoParent) {
+  expect_error({"signal-parent"}, kProcess, "sandbox: refused kill: no capability reaches other processes");
+}
+
+TEST_P(Discover, IsSaidInTheList) {
+  const RunResult text = cnspec({"providers", "list"});
+  EXPECT_NE(text.out.find("  hostile 1.0.0 with connectors: hostile  (unsigned, isolated)\n"),
+            std::string::npos)
+      << text.out;
+  EXPECT_NE(text.out.find("(bundled)\n"), std::string::npos) << text.out;
+  const RunResult json = cnspec({"providers", "list", "-o", "json"});
+  EXPECT_NE(json.out.find("\"isolated\": true"), std::string::npos) << json.out;
+  EXPECT_NE(json.out.find("\"notKeptFromIsolated\": ["), std::string::npos) << json.out;
+  for (const std::string& gap : provider::sandbox_gaps()) {
+    if (GetParam() != ::geteuid()) continue;
+    EXPECT_NE(text.out.find("! not kept from isolated providers on this machine: " + gap + "\n"),
+              std::string::npos)
+        << text.out;
+    EXPECT_NE(json.out.find('"' + gap + '"'), std::string::npos) << json.out;
+  }
+}
+
 TEST(Scratch, IsPrivateAndGoesWithWhatItHolds) {
   fs::path path;
   const TempDir outside;
@@ -335,11 +439,10 @@ TEST(AccessHint, IsGivenForWhatSpeaksOfPermissions) {
   manifest::Capabilities declared;
   declared.files = {"/etc", "~/.x"};
   const std::string hint = provider::access_hint(declared, "open /srv/x: Permission denied");
-  EXPECT_EQ(
-      hint,
-      "It runs isolated and can read no more than its manifest declares (files: /etc, ~/.x), run no more "
-      "than that (exec: none) and write in its own temporary folder only; if it needs more, its author has "
-      "to declare it");
+  EXPECT_EQ(hint,
+            "It runs isolated and may lack a capability: files to read (its manifest lists /etc, ~/.x) or "
+            "exec to run "
+            "programs (none); it writes in its own temporary folder only");
   EXPECT_EQ(provider::access_hint({}, "the machine is out of beans"), "");
   EXPECT_NE(provider::access_hint({}, "socket: Operation not permitted"), "");
 }

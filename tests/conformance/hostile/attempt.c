@@ -254,6 +254,11 @@ int attempt(const char* what, const char* target) {
   if (!strcmp(what, "exec")) return run(target);
   if (!strcmp(what, "exec-memory")) return run_from_memory(target);
 
+  if (!strcmp(what, "signal-parent")) return result(kill(getppid(), SIGTERM));
+  if (!strcmp(what, "parent-memory")) {
+    snprintf(link, sizeof link, "/proc/%d/mem", (int)getppid());
+    return read_some(link);
+  }
   if (!strcmp(what, "signal")) return result(kill(pid, SIGTERM));
   if (!strcmp(what, "signal-thread")) return result(syscall(SYS_tgkill, pid, pid, SIGTERM));
   if (!strcmp(what, "signal-all")) return result(kill(-1, SIGTERM));
