@@ -22,6 +22,7 @@ struct FreeReader {
 };
 
 constexpr std::size_t kBlock = 64 << 10;
+constexpr la_int64_t kMaxOthers = 4 << 20;
 
 std::string why(archive* a) {
   const char* text = archive_error_string(a);
@@ -140,33 +141,40 @@ class Tar {
       if (got != ARCHIVE_OK) return reason(a);
       if (at != expected) return "has an entry with holes in it";
       expected += static_cast<la_int64_t>(size);
+      others_ -= static_cast<la_int64_t>(size);
       if (const char* no = to_.data(to_.self, bytes, size)) return no;
     }
   }
 
-  // Behind the end of a tar there are zeros, at most.
+  // A tar may be followed by padding.
   std::string rest() {
     const void* bytes = nullptr;
-    while (const la_ssize_t n = bytes_.next(&bytes)) {
-      if (n < 0) return bytes_.problem();
-      const auto* text = static_cast<const char*>(bytes);
-      for (la_ssize_t i = 0; i < n; ++i) {
-        if (text[i] != '\0') return "has something behind its end";
-      }
+    while (const la_ssize_t n = next(&bytes)) {
+      if (n < 0) return problem();
     }
     return {};
   }
 
-  std::string reason(archive* a) const { return bytes_.problem().empty() ? why(a) : bytes_.problem(); }
+  // What is in no entry, such as headers and padding, is little, or somebody wants us to read for ever.
+  la_ssize_t next(const void** bytes) {
+    const la_ssize_t n = bytes_.next(bytes);
+    if (n > 0) others_ += n;
+    return others_ > kMaxOthers ? -1 : n;
+  }
+
+  std::string problem() const { return others_ > kMaxOthers ? "is all but empty" : bytes_.problem(); }
+
+  std::string reason(archive* a) const { return problem().empty() ? why(a) : problem(); }
 
   static la_ssize_t on_read(archive* a, void* self, const void** bytes) {
-    const la_ssize_t n = static_cast<Tar*>(self)->bytes_.next(bytes);
+    const la_ssize_t n = static_cast<Tar*>(self)->next(bytes);
     if (n < 0) archive_set_error(a, EIO, "cannot be read");
     return n;
   }
 
   const cnspec_archive_reader& to_;
   Bytes bytes_;
+  la_int64_t others_ = 0;
 };
 
 }  // namespace

