@@ -879,6 +879,26 @@ TEST(PlatformRequests, RegisteringAgainWithAServiceAccount) {
   expect_unauthenticated(signed_post(client, account, "AgentManager/RegisterAgent", "{}"));
 }
 
+TEST(PlatformRequests, AMachineThatRegistersManyTimesAtOnceIsOneAgent) {
+  Platform platform;
+  const Account account = registered(platform);
+  auto request = registration();
+  request.mutable_agent_info()->set_platform_id("//platformid/machine-2");
+  const std::string body = written(request, kProtobuf);
+  std::vector<std::string> mrns(16);
+  std::vector<std::thread> threads;
+  for (std::string& mrn : mrns) {
+    threads.emplace_back([&] {
+      Client client(platform);
+      const Reply reply = signed_post(client, account, "AgentManager/RegisterAgent", body, kProtobuf);
+      EXPECT_EQ(reply.status, 200) << reply.body;
+      mrn = parsed<api::AgentRegistrationConfirmation>(reply).agent_mrn();
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(mrns, std::vector<std::string>(mrns.size(), mrns.front()));
+}
+
 // --- What lasts
 
 TEST(PlatformStore, ARestartKeepsRegistrationsAndRevocations) {

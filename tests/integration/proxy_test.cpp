@@ -122,6 +122,37 @@ class Dante : public Proxy {
   }
 };
 
+// Wants the user "me" with kPassword. Dante's users are the machine's own, this one's are not.
+class Microsocks {
+ public:
+  Microsocks() {
+    using boost::asio::ip::tcp;
+    for (int attempt = 0; attempt < 5 && !process_; ++attempt) {
+      port_ = free_port();
+      process_ = Process::start(
+          {"microsocks", "-i", "127.0.0.1", "-p", std::to_string(port_), "-u", "me", "-P", kPassword});
+      // It says nothing when it is ready.
+      boost::asio::io_context loop;
+      tcp::socket socket(loop);
+      boost::system::error_code refused = boost::asio::error::connection_refused;
+      while (refused && process_->running()) {
+        socket.close();
+        socket.connect({boost::asio::ip::address_v4::loopback(), port_}, refused);
+      }
+      if (refused) process_.reset();
+    }
+    if (!process_) throw std::runtime_error("microsocks does not start (is scripts/install-deps's there?)");
+  }
+  void stop() { process_->kill(); }
+  std::string url(const std::string& scheme, const std::string& user) const {
+    return scheme + "://" + user + "127.0.0.1:" + std::to_string(port_);
+  }
+
+ private:
+  std::optional<Process> process_;
+  unsigned short port_ = 0;
+};
+
 class ProxyTest : public testing::Test {
  protected:
   void log_in(const Argv& more = {}) {
@@ -242,6 +273,37 @@ TEST_F(ProxyTest, Socks5) {
     user.env["MONDOO_API_PROXY"] = proxy.url(scheme);
     expect_used(proxy, proxy.url(scheme), "MONDOO_API_PROXY");
   }
+}
+
+TEST_F(ProxyTest, SocksWithUserAndPassword) {
+  log_in();
+  for (const std::string scheme : {"socks5", "socks5h"}) {
+    Microsocks proxy;
+    const std::string shown = proxy.url(scheme, "");
+    user.env["MONDOO_API_PROXY"] = proxy.url(scheme, std::string("me:") + kPasswordInUrl + "@");
+    expect_good();
+    user.env["MONDOO_API_PROXY"] = proxy.url(scheme, "me:hunter2@");
+    expect_fault("the proxy " + shown + " (MONDOO_API_PROXY) refuses the user and password for it");
+    user.env["MONDOO_API_PROXY"] = shown;
+    expect_fault("the proxy " + shown + " (MONDOO_API_PROXY) wants a user and a password");
+    proxy.stop();
+    expect_fault("could not connect to the proxy " + shown + " (MONDOO_API_PROXY): Connection refused");
+  }
+}
+
+TEST_F(ProxyTest, NoneByFlag) {
+  log_in();
+  user.env["HTTPS_PROXY"] = "http://127.0.0.1:1";
+  expect_good({"--api-proxy", ""});
+  user.env["MONDOO_API_PROXY"] = "http://127.0.0.1:1";
+  expect_fault("could not connect to the proxy http://127.0.0.1:1 (MONDOO_API_PROXY)", {"--api-proxy="});
+}
+
+TEST_F(ProxyTest, TheFlagForNoneAtLoginTakesTheKeyAway) {
+  user.home().write(".config/mondoo/mondoo.yml", "api_proxy: http://127.0.0.1:1\n");
+  log_in({"--api-proxy", ""});
+  EXPECT_EQ(read_file(user.config_file()).find("api_proxy"), std::string::npos);
+  expect_good();
 }
 
 TEST_F(ProxyTest, ProvidersAskThroughItToo) {

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "base/encoding.hpp"
+#include "base/json.hpp"
 #include "base/version.hpp"
 #include "support/cnspec.hpp"
 #include "support/platform.hpp"
@@ -331,6 +332,7 @@ INSTANTIATE_TEST_SUITE_P(
                       "features             line 1   [\"Nonsense\",\"MassQueries\",\"Other\"]\n"
                       "updates_url          default  https://releases.mondoo.com\n"
                       "auto_update          default  true\n"
+                      "isolation            default  auto\n"
                       "trust                default  any\n"
                       "log-level            default  warn\n"
                       "scan_interval.timer  default  60\n"
@@ -390,6 +392,14 @@ INSTANTIATE_TEST_SUITE_P(
             "of http, https, socks5 and socks5h\n" +
                 kProxyHint,
             "there: lower case never counts for updates"},
+        Row{"S3_FlagSetToNothingMeansNone",
+            logged_in,
+            {"status", "--api-proxy", ""},
+            {{"HTTPS_PROXY", "http://127.0.0.1:1"}},
+            0,
+            kLoaded + machine() + kServing + identity() + "→ client authenticated successfully\n",
+            "",
+            "there: an empty flag is as good as none"},
         Row{"S3_SetButEmptyMeansNone",
             logged_in,
             {"login"},
@@ -634,6 +644,21 @@ INSTANTIATE_TEST_SUITE_P(
             "unauthenticated\n"
             "  the platform's log knows this request as <>\n",
             "there: the error twice, around the usage"},
+        Row{"S6_RevokedToken",
+            [](Lab& lab) {
+              const std::string token = the_platform().token();
+              lab.user.env["MONDOO_REGISTRATION_TOKEN"] = token;
+              const auto claims =
+                  base64url_decode(token.substr(token.find('.') + 1, token.rfind('.') - token.find('.') - 1));
+              the_platform().revoke(YAML::Load(claims.value())["jti"].as<std::string>());
+            },
+            {"login", "--ca-file", "{CA}"},
+            {},
+            1,
+            "→ token will expire at <>\n",
+            "x failed to log in client: rpc error: code = Unauthenticated desc = the registration token was "
+            "revoked\n"
+            "  the platform's log knows this request as <>\n"},
         Row{"S6_NoTokenAndLoggedIn",
             logged_in,
             {"login"},
@@ -796,6 +821,236 @@ INSTANTIATE_TEST_SUITE_P(
             "account itself stays valid at the platform\n",
             "there: unregisters the empty name"}),
     row_name);
+
+// ---- 2.1: the file of the whole machine, where another one is in its place that nobody else sees ----
+
+RunResult run_with_system_file(const Lab& lab, const std::string& text, const Argv& args) {
+  const auto file = lab.user.home().write("system.yml", text);
+  Argv argv = {
+      "unshare",
+      "--map-root-user",
+      "--mount",
+      "/bin/sh",
+      "-c",
+      "set -e; mount -t tmpfs none /etc/opt; mkdir /etc/opt/mondoo; cp \"$1\" /etc/opt/mondoo/mondoo.yml; "
+      "shift; exec \"$@\"",
+      "sh",
+      file.string(),
+      program("cnspec")};
+  argv.insert(argv.end(), args.begin(), args.end());
+  return test::run(argv, {.env = lab.user.env, .cwd = {}, .input = {}});
+}
+
+TEST(RegistrationSystemFile, S21_TheSystemsFileIsLast) {
+  Lab lab;
+  const RunResult system = run_with_system_file(lab, "name: x\n", {"logout"});
+  EXPECT_EQ(system.out, "→ loaded configuration from /etc/opt/mondoo/mondoo.yml using source default\n");
+  EXPECT_EQ(system.err, "x this client is not logged in: /etc/opt/mondoo/mondoo.yml holds no credentials\n");
+  EXPECT_EQ(system.exit_code, 78);
+  lab.write_config("name: y\n");
+  EXPECT_EQ(normalised(run_with_system_file(lab, "mrn: [\n", {"logout"}).out, lab), kLoaded)
+      << "the user's file hides it whole";
+}
+
+TEST(RegistrationSystemFile, S21_LoginWritesIntoTheFileItFound) {
+  Lab lab;
+  const RunResult login = run_with_system_file(
+      lab, "name: x\n", {"login", "--token", the_platform().token(), "--ca-file", the_platform().ca_file()});
+  EXPECT_EQ(login.exit_code, 0) << login.err;
+  EXPECT_NE(login.out.find("→ saving config path=/etc/opt/mondoo/mondoo.yml\n"), login.out.npos) << login.out;
+  EXPECT_FALSE(std::filesystem::exists(lab.user.config_file()));
+}
+
+// ---- 2.3: every key, in a file ----
+
+struct KeyRow {
+  const char* key;
+  const char* written;
+  const char* shown;  // as JSON
+  const char* why = "";
+};
+
+TEST(RegistrationKeys, S23_EveryKeyIsReadAndShown) {
+  const KeyRow rows[] = {
+      {"agent_mrn", "//a", "\"//a\""},
+      {"mrn", "//m", "\"//m\""},
+      {"private_key", "k", "\"********\""},
+      {"certificate", "c", "\"c\""},
+      {"scope_mrn", "//s", "\"//s\""},
+      {"space_mrn", "//s", "\"//s\""},
+      {"parent_mrn", "//s", "\"//s\""},
+      {"api_endpoint", "https://e", "\"https://e\""},
+      {"api_proxy", "http://u:p@h:1", "\"http://u:********@h:1\""},
+      {"auth.method", "ssh", "\"ssh\""},
+      {"type", "t", "\"t\""},
+      {"audience", "t", "\"t\""},
+      {"issuerUri", "t", "\"t\""},
+      {"jwtToken", "t", "\"********\""},
+      {"universeDomain", "https://d", "\"https://d\""},
+      {"scopes", "[a, b]", "[\"a\",\"b\"]"},
+      {"subjectTokenType", "t", "\"t\""},
+      {"features", "[MassQueries]", "[\"MassQueries\"]"},
+      {"labels", "{a: b}", "{\"a\":\"b\"}"},
+      {"annotations", "{a: 1.10}", "{\"a\":\"1.10\"}", "a text, as it is spelled"},
+      {"updates_url", "https://u", "\"https://u\""},
+      {"providers_url", "https://u", "\"https://u\"", "deprecated there, too"},
+      {"category", "c", "\"c\""},
+      {"detect-cicd", "false", "false"},
+      {"auto_update", "false", "false"},
+      {"log.format", "json", "\"json\""},
+      {"log.color", "true", "true"},
+      {"verbose", "false", "false"},
+      {"log-level", "warn", "\"warn\""},
+      {"output", "json", "\"json\""},
+      {"name", "n", "\"n\""},
+      {"insecure", "yes", "true"},
+      {"incognito", "1", "true"},
+      {"platform-id", "p", "\"p\""},
+      {"inventory-file", "f", "\"f\""},
+      {"sudo.active", "on", "true"},
+      {"scan_interval.timer", "5", "5"},
+      {"scan_interval.splay", "0", "0"},
+      {"typename", "t", "\"t\"", "ignored there; shown here"},
+      {"token", "t", "\"********\""},
+      {"strict", "true", "\"true\"", "of a later version: passed on as it is"},
+      {"system_proxy", "x", "\"x\""},
+      {"provider_port_range", "1-2", "\"1-2\""},
+      {"update_channel", "preview", "\"preview\""},
+  };
+  Lab lab;
+  std::string text;
+  for (const KeyRow& row : rows) text += std::string(row.key) + ": " + row.written + "\n";
+  lab.write_config(text);
+  const RunResult show = lab.user.run({"config", "show", "-o", "json"});
+  ASSERT_EQ(show.exit_code, 0) << show.err;
+  const auto document = json::parse(show.out);
+  ASSERT_TRUE(document) << show.out;
+  const json::Value* settings = json::find(*document, "settings");
+  ASSERT_TRUE(settings);
+  for (const KeyRow& row : rows) {
+    const json::Value* setting = json::find(*settings, row.key);
+    ASSERT_TRUE(setting) << row.key;
+    EXPECT_EQ(json::write((*setting)["value"]), row.shown) << row.key << " " << row.why;
+    EXPECT_EQ(json::get_string(*setting, "source"), "file") << row.key;
+  }
+  EXPECT_EQ(show.out.find("unknownKeys\": [\n"), show.out.npos) << show.out;
+}
+
+// ---- 2.4: what the environment says besides the keys ----
+
+TEST(RegistrationEnvironment, S24_DebugAndTraceGoBeforeTheFlags) {
+  Lab lab;
+  lab.log_in();
+  EXPECT_EQ(lab.user.run({"status", "--log-level", "error"}).err, "");
+  for (const char* name : {"DEBUG", "TRACE"}) {
+    lab.user.env[name] = "1";
+    EXPECT_NE(lab.user.run({"status", "--log-level", "error"}).err, "") << name;
+    lab.user.env[name] = std::nullopt;
+  }
+}
+
+TEST(RegistrationEnvironment, S24_NoFileIsDumpedIntoTheWorkingDirectoryUnlikeThere) {
+  Lab lab;
+  const TempDir here;
+  const RunResult status = test::run(
+      {program("cnspec"), "status", "--timeout", "1ms"},
+      {.env = {{"DEBUG", "1"}, {"HOME", lab.user.home().path().string()}}, .cwd = here.path(), .input = {}});
+  EXPECT_NE(status.err, "");
+  EXPECT_TRUE(std::filesystem::is_empty(here.path()));
+}
+
+TEST(RegistrationEnvironment, S24_ProvidersPathReplacesTheRestButForWhatIsBundled) {
+  Lab lab;
+  const TempDir empty;
+  lab.user.env["PROVIDERS_PATH"] = empty.path().string();
+  const RunResult list = lab.user.run({"providers", "list"});
+  EXPECT_EQ(list.exit_code, 0) << list.err;
+}
+
+TEST(RegistrationEnvironment, S24_AnUnusableConfigurationIsLoggedAsJsonWhereThatIsAskedFor) {
+  Lab lab;
+  lab.write_config("log.format: json\nmrn: [x]\n");
+  for (const Argv& args : {Argv{"status"}, Argv{"logout", "--force"}, Argv{"login", "--token", "a.b.c"}}) {
+    const RunResult result = lab.user.run(args);
+    EXPECT_EQ(result.exit_code, 78);
+    const auto line = json::parse(result.err);
+    ASSERT_TRUE(line) << result.err;
+    EXPECT_EQ(json::get_string(*line, "level"), "error");
+    EXPECT_NE(json::get_string(*line, "message").find("mondoo.yml:2:6: mrn must be text"), std::string::npos)
+        << result.err;
+  }
+  lab.write_config("mrn: [\n");
+  lab.user.env["MONDOO_LOG_FORMAT"] = "json";
+  EXPECT_TRUE(json::parse(lab.user.run({"status"}).err));
+}
+
+// ---- 5.1, 5.3: what the platform's clock and the way to it are, and the documents for programs ----
+
+TEST(RegistrationStatus, S51_ClockSkew) {
+  const Platform platform({"--clock-skew", "-1h"});
+  Lab lab;
+  lab.write_config("api_endpoint: " + platform.url() + "\nca_file: " + platform.ca_file() + "\n");
+  const RunResult status = lab.user.run({"status"});
+  EXPECT_TRUE(std::regex_search(
+      status.out, std::regex("\n! possible clock skew detected: -(1h0m[0-9.]+s|59m[0-9.]+s)\n$")))
+      << status.out;
+}
+
+TEST(RegistrationStatus, S51_LongRoundTripsAreNoClockSkew) {
+  const Platform platform({"--delay", "Health/Check=5100ms"});
+  Lab lab;
+  lab.write_config("api_endpoint: " + platform.url() + "\nca_file: " + platform.ca_file() + "\n");
+  const RunResult status = lab.user.run({"status", "--timeout", "1m"});
+  EXPECT_TRUE(
+      std::regex_search(status.out, std::regex("\n! detected very long round-trip times: [0-9.]+s\n$")))
+      << status.out;
+}
+
+TEST(RegistrationStatus, S53_EveryFieldOfTheExistingToolIsAtItsPlaceInJsonAndYaml) {
+  Lab lab;
+  lab.log_in();
+  const RunResult as_json = lab.user.run({"status", "-o", "JSON"});
+  const RunResult as_yaml = lab.user.run({"status", "-o", "yaml"});
+  EXPECT_EQ(as_json.exit_code, 0);
+  EXPECT_EQ(as_yaml.exit_code, 0);
+  EXPECT_TRUE(as_json.out.ends_with("}\n")) << "there: no line end";
+  for (const std::string& text : {as_json.out, as_yaml.out}) {
+    const YAML::Node report = YAML::Load(text);
+    for (const char* key :
+         {"timestamp", "mrn", "service_account", "parentMrn", "version", "latest_version", "build",
+          "platform", "ip", "hostname", "registered", "updatesUrl", "providersUrl"}) {
+      EXPECT_TRUE(report["client"][key].IsDefined()) << key << "\n" << text;
+    }
+    for (const char* key : {"name", "arch", "title", "family", "version", "kind", "technology_url_segments"})
+      EXPECT_TRUE(report["client"]["platform"][key].IsDefined()) << key;
+    for (const char* key : {"endpoint", "status", "timestamp", "version"})
+      EXPECT_TRUE(report["upstream"]["api"][key].IsDefined()) << key;
+    EXPECT_EQ(report["upstream"]["api"]["status"].as<std::string>(), "SERVING");
+    EXPECT_TRUE(report["upstream"]["features"].IsSequence());
+    EXPECT_FALSE(report["client"]["pingPongError"].IsDefined()) << "there: {} when all is well";
+  }
+  lab.revoke();
+  const YAML::Node rejected = YAML::Load(lab.user.run({"status", "-o", "json"}).out);
+  EXPECT_EQ(rejected["client"]["pingPongError"]["code"].as<int>(), 16) << "there: {}";
+}
+
+// ---- 6: others change the same permissions meanwhile ----
+
+TEST(RegistrationLogin, S6_AbortedIsTriedAgainAndThenSaidSo) {
+  const Platform platform({"--fail", "AgentManager/RegisterAgent=Aborted"});
+  Lab lab;
+  // Time for the first pause, of five to ten seconds, and not for the second, of ten to fifteen.
+  const RunResult login = lab.user.run(
+      {"login", "--token", platform.token(), "--ca-file", platform.ca_file(), "--timeout", "14900ms"});
+  EXPECT_EQ(login.exit_code, 1);
+  const std::string err = std::regex_replace(login.err, std::regex("in [5-9][0-9]{3}ms|in 10000ms"), "in <>");
+  const std::string aborted = "rpc error: code = Aborted desc = failed on demand (--fail)";
+  EXPECT_EQ(normalised(err, lab),
+            "! failed to log in client due to concurrent IAM changes, retrying (1/3) in <> error=\"" +
+                aborted + "\"\nx failed to log in client due to concurrent IAM changes: " + aborted +
+                "\n  there was no time for another try: try again, with --timeout 2m for instance\n");
+  EXPECT_FALSE(std::filesystem::exists(lab.user.config_file()));
+}
 
 // ---- what they leave behind ----
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <regex>
 
 #include "base/encoding.hpp"
 #include "support/cnspec.hpp"
@@ -239,10 +240,10 @@ TEST_F(TerminalTest, ProgressFitsIntoANarrowTerminal) {
 // The report's lines are a contract that scripts and eyes rely on: the terminal breaks them, not we.
 TEST_F(TerminalTest, TheReportOfANarrowTerminalIsTheSame) {
   configure("http://127.0.0.1:1");
-  const std::regex time("Time:\t\t\t[^ \n]+");
+  const std::regex time("Time:\t\t\t[^ \r\n]+");
   std::string narrow, wide;
   for (const auto& [columns, screen] : {std::pair(40, &narrow), std::pair(300, &wide)}) {
-    OnTerminal status(command({"status"}), user.env, columns);
+    OnTerminal status(command({"status"}), user.env, static_cast<unsigned short>(columns));
     const int ended = status.wait();
     EXPECT_TRUE(WIFEXITED(ended) && WEXITSTATUS(ended) == 1) << status.screen();
     *screen = std::regex_replace(status.screen(), time, "<>");

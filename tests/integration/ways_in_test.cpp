@@ -725,6 +725,19 @@ TEST_F(WorkloadTest, TokenOfTheEnvironmentOrTheConfigurationIsIn) {
   EXPECT_EQ(told("SecureTokenService/ExchangeExternalToken 200"), "2");
 }
 
+// A proxy that tells what it was asked for and lets nothing through.
+TEST_F(WorkloadTest, TheProofGoesThroughTheProxy) {
+  trust_key();
+  user.env["JWT_TOKEN"] = Token().signed_by(key);
+  HttpServer proxy([](const HttpRequest&) { return HttpResponse{.status = 403}; });
+  user.env["MONDOO_API_PROXY"] = proxy.url();
+  const std::string why =
+      expect_out("unavailable", "the proxy " + proxy.url() + " (MONDOO_API_PROXY) does not let through");
+  EXPECT_NE(why.find("SecureTokenService/ExchangeExternalToken"), std::string::npos) << why;
+  for (const HttpRequest& request : proxy.requests()) EXPECT_EQ(request.method, "CONNECT");
+  EXPECT_EQ(told("SecureTokenService"), "0");
+}
+
 TEST_F(WorkloadTest, LoginRegistersAClient) {
   trust_key();
   user.env["JWT_TOKEN"] = Token().signed_by(key);
