@@ -230,22 +230,26 @@ Result<bool> PackageSource::signature_is_good(const std::string& folder, const F
   return true;
 }
 
+// So that nobody looks for the checksums of what does not exist.
+Result<void> PackageSource::must_be_there(const PackageName& what) {
+  auto there = runtime_->run(registry_->has(folder_of(what) + file_of(what)));
+  if (!there) return fail(there.error());
+  return *there ? Result<void>() : fail(not_there(what));
+}
+
 // Finds out what the package has to be, before it is fetched.
 Result<void> PackageSource::vouch(const PackageName& what, Fetched& fetched) {
   const std::string folder = folder_of(what);
   const std::string shown = printable(registry_->url(folder + "SHA256SUMS"));
   bool is_signed = false;
-  if (fetched.checksums.empty()) {
-    auto there = runtime_->run(registry_->has(folder + file_of(what)));
-    if (!there) return fail(there.error());
-    if (!*there) return fail(not_there(what));
-  } else {
+  if (!fetched.checksums.empty()) {
     auto good = signature_is_good(folder, fetched);
     if (!good) return fail(good.error());
     is_signed = *good;
   }
   if (fetched.voucher == Voucher::kLock) return {};
   if (fetched.checksums.empty()) {
+    if (auto there = must_be_there(what); !there) return there;
     if (runtime_->trust().signed_only) {
       return fail(shown + ": there is no such file, and only signed providers are trusted (trust: signed)",
                   ErrorKind::kUntrusted);
@@ -259,7 +263,10 @@ Result<void> PackageSource::vouch(const PackageName& what, Fetched& fetched) {
     auto sums = upstream::read_checksums(fetched.checksums, shown);
     if (!sums) return fail(sums.error());
     const auto sum = sums->find(file_of(what));
-    if (sum == sums->end()) return fail(shown + " does not name " + file_of(what), ErrorKind::kUntrusted);
+    if (sum == sums->end()) {
+      if (auto there = must_be_there(what); !there) return there;
+      return fail(shown + " does not name " + file_of(what), ErrorKind::kUntrusted);
+    }
     fetched.sha256 = sum->second;
     fetched.voucher = is_signed ? Voucher::kSignature : Voucher::kChecksums;
   }

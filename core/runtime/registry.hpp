@@ -86,6 +86,7 @@ class PackageSource {
   Result<std::string> optional_text(const std::string& path);
   Result<void> vouch(const provider::PackageName& what, Fetched& fetched);
   Result<bool> signature_is_good(const std::string& folder, const Fetched& fetched);
+  Result<void> must_be_there(const provider::PackageName& what);
   Error not_there(const provider::PackageName& what);
 
   Runtime* runtime_;

@@ -177,7 +177,7 @@ struct Transfer {
 
   bool begun = false;  // something of this exchange's body came
   bool moved = false;  // ... and got further than all before
-  std::string page;    // the beginning of a refusal
+  Response refused;    // the beginning of a refusal
   std::optional<Error> problem;
 
   void begin(const Response& head) {
@@ -204,8 +204,9 @@ struct Transfer {
 
   bool take(const Response& head, std::string_view bytes) {
     if (head.status != 200 && head.status != 206) {
-      page += bytes.substr(0, kMaxPage - std::min(kMaxPage, page.size()));
-      return page.size() < kMaxPage;
+      if (refused.status == 0) refused = head;
+      refused.body += bytes.substr(0, kMaxPage - std::min(kMaxPage, refused.body.size()));
+      return refused.body.size() < kMaxPage;
     }
     if (!begun) begin(head);
     if (!problem && bytes.size() > max_size - done) problem = too_large(url, max_size);
@@ -221,7 +222,7 @@ struct Transfer {
 
 Request request_for(const std::shared_ptr<Transfer>& transfer, const RegistryOptions& options) {
   transfer->begun = transfer->moved = false;
-  transfer->page.clear();
+  transfer->refused = {};
   Request request;
   request.url = transfer->url;
   request.deadline = options.deadline;
@@ -245,8 +246,9 @@ Next judge(Transfer& transfer, Result<Response> answer, const RegistryOptions& o
     why = *transfer.problem;
     return Next::kFailed;
   }
-  const bool refused = !transfer.page.empty() && !answer && answer.error().kind() == ErrorKind::kCancelled;
-  if (refused) answer = Response{};  // more of the page than anybody needs
+  // More of a page than anybody needs is not waited for.
+  const bool enough = !answer && answer.error().kind() == ErrorKind::kCancelled;
+  if (enough && transfer.refused.status != 0) answer = transfer.refused;
   if (answer && answer->status / 100 == 2) {
     if (!transfer.begun && transfer.done == 0) return Next::kDone;  // an empty file
     if (transfer.whole == 0 || transfer.done == transfer.whole) return Next::kDone;
@@ -256,7 +258,7 @@ Next judge(Transfer& transfer, Result<Response> answer, const RegistryOptions& o
     return Next::kAgain;
   }
   if (answer) {
-    answer->body = transfer.page;
+    answer->body = transfer.refused.body;
     why = refusal(*answer, transfer.url);
     if (answer->status != 416 || transfer.done == 0) return Next::kFailed;
     transfer.done = 0;  // it is shorter now

@@ -1,0 +1,842 @@
+// Providers from a registry, over TLS, as a user meets it: what is installed, pinned, mirrored and updated,
+// what is asked for meanwhile, and what is refused in which words, with nothing changed on disk.
+#include <gtest/gtest.h>
+#include <rapidjson/document.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <functional>
+#include <sstream>
+
+#include "provider/manifest.hpp"
+#include "support/cnspec.hpp"
+#include "support/http_server.hpp"
+#include "support/platform.hpp"
+
+namespace cnspec::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Fault = HttpResponse::Fault;
+
+void must(const RunResult& result) { ASSERT_EQ(result.exit_code, 0) << result.out << result.err; }
+
+std::string arch() { return std::string(provider::this_arch()); }
+std::string here() { return "linux/" + arch(); }
+std::string package_name(const std::string& version, const std::string& platform = arch()) {
+  return "hello_" + version + "_linux_" + platform + ".tar.xz";
+}
+std::string other_arch() { return arch() == "arm64" ? "amd64" : "arm64"; }
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const auto at = text.find(from);
+  EXPECT_NE(at, text.npos) << from;
+  return at == text.npos ? text : text.replace(at, from.size(), to);
+}
+
+std::string library(const std::string& version) {
+  static const std::string original = read_file(EXAMPLE_PROVIDER);
+  return replaced(original, R"("version":"1.0.0")", R"("version":")" + version + '"');
+}
+
+std::string sha256_of(const fs::path& file) { return run({"sha256sum", file.string()}).out.substr(0, 64); }
+
+// Every file below, with its mode and contents; the cache may change as it likes.
+std::string listing(const fs::path& folder) {
+  std::vector<std::string> lines;
+  for (auto it = fs::recursive_directory_iterator(folder); it != fs::recursive_directory_iterator(); ++it) {
+    if (it->path().filename() == ".cache") {
+      it.disable_recursion_pending();
+      continue;
+    }
+    struct stat info {};
+    EXPECT_EQ(::lstat(it->path().c_str(), &info), 0);
+    std::ostringstream line;
+    line << it->path().string() << ' ' << std::oct << info.st_mode << ' ';
+    if (S_ISREG(info.st_mode)) line << std::hash<std::string>()(read_file(it->path()));
+    lines.push_back(line.str());
+  }
+  std::sort(lines.begin(), lines.end());
+  std::string out;
+  for (const std::string& line : lines) out += line + "\n";
+  return out;
+}
+
+rapidjson::Document parsed(const std::string& text) {
+  rapidjson::Document out;
+  out.Parse(text.data(), text.size());
+  EXPECT_FALSE(out.HasParseError()) << text;
+  return out;
+}
+
+std::size_t count(const std::string& text, const std::string& word) {
+  std::size_t out = 0;
+  for (auto at = text.find(word); at != text.npos; at = text.find(word, at + 1)) ++out;
+  return out;
+}
+
+class RegistryTest : public testing::Test {
+ protected:
+  RegistryTest() {
+    user_.env["PROVIDERS_PATH"] = dir().string();
+    user_.env["XDG_CACHE_HOME"] = std::nullopt;
+    fs::create_directories(work_ / "tmp");
+    user_.env["TMPDIR"] = (work_ / "tmp").string();
+  }
+  ~RegistryTest() override { EXPECT_TRUE(fs::is_empty(work_ / "tmp")) << "something was left behind"; }
+
+  fs::path dir() const { return user_.home() / "providers"; }
+  fs::path installed() const { return dir() / "hello/hello.so"; }
+  fs::path lock() const { return user_.home() / ".config/mondoo/providers.lock"; }
+  fs::path registry() const { return work_ / "registry"; }
+  fs::path package(const std::string& version) const {
+    return registry() / "hello" / version / package_name(version);
+  }
+  static std::string target(const std::string& version) {
+    return "/providers/hello/" + version + "/" + package_name(version);
+  }
+
+  // A version in the folder of the registry, for two platforms, and announced as the newest.
+  void release(const std::string& version, const std::map<std::string, std::string>& more = {}) {
+    const fs::path in = work_ / "in";
+    fs::remove_all(in);
+    work_.write("in/hello.so", library(version), 0755);
+    for (const auto& [name, text] : more) work_.write("in/" + name, text, 0644);
+    const fs::path folder = registry() / "hello" / version;
+    fs::create_directories(folder);
+    Argv tar = {"tar", "-C", in.string(), "-cJf", package(version).string(), "hello.so"};
+    for (const auto& [name, text] : more) tar.push_back(name);
+    must(test::run(tar));
+    const fs::path other = folder / package_name(version, other_arch());
+    fs::copy_file(package(version), other, fs::copy_options::overwrite_existing);
+    write_sums(version);
+    announce(version);
+  }
+  void write_sums(const std::string& version) {
+    std::string sums;
+    for (const std::string& platform : {arch(), other_arch()}) {
+      const std::string name = package_name(version, platform);
+      sums += sha256_of(registry() / "hello" / version / name) + "  " + name + "\n";
+    }
+    work_.write("registry/hello/" + version + "/SHA256SUMS", sums, 0644);
+  }
+  void announce(const std::string& version) {
+    work_.write("registry/latest.json",
+                R"({"providers":[{"name":"hello","version":")" + version +
+                    R"("},{"name":"other","version":"../../1"},{"name":"../x","version":"1.0.0"}]})",
+                0644);
+  }
+
+  // What the configuration says.
+  void configure(const std::string& url, const std::string& ca_file, const std::string& more = "") {
+    user_.home().write(".config/mondoo/mondoo.yml",
+                       "updates_url: " + url + "/\nca_file: " + ca_file + "\n" + more);
+  }
+
+  RunResult providers(Argv args) const {
+    args.insert(args.begin(), "providers");
+    return user_.run(args);
+  }
+
+  // Refused with this and nothing else; nothing changed.
+  void refuses(const Argv& args, const std::string& error, int code = 1) {
+    const std::string before = listing(user_.home().path());
+    const RunResult result = user_.run(args);
+    EXPECT_EQ(result.exit_code, code);
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(result.err, error);
+    EXPECT_EQ(listing(user_.home().path()), before);
+  }
+
+  User user_;
+  TempDir work_;
+};
+
+// ---- the real server ----
+
+class ServedTest : public RegistryTest {
+ protected:
+  ServedTest() {
+    release("1.0.0");
+    platform_.emplace(Argv{"--registry", registry().string(), "--access-log"});
+    configure(platform_->url(), platform_->ca_file());
+  }
+  std::string url() const { return platform_->url() + "/providers"; }
+  // What was asked for; ends the server.
+  std::string asked() { return platform_->stop().err; }
+
+  std::optional<Platform> platform_;
+};
+
+TEST_F(ServedTest, InstallsTheNewestVersionAndAsksOnceWhichThatIs) {
+  const RunResult first = providers({"install", "hello"});
+  EXPECT_EQ(first.exit_code, 0);
+  EXPECT_EQ(first.out, "→ installed hello 1.0.0 (unsigned) as " + installed().string() + "\n");
+  EXPECT_EQ(first.err, "");
+  EXPECT_EQ(read_file(installed()), library("1.0.0"));
+  must(user_.run({"discover", "hello", "you"}));
+
+  const RunResult second = providers({"install", "hello", "hello"});
+  EXPECT_EQ(second.out, "→ hello 1.0.0 is there already: " + installed().string() +
+                            "\n→ hello 1.0.0 is there already: " + installed().string() + "\n");
+  const std::string log = asked();
+  EXPECT_EQ(count(log, "GET /providers/latest.json 200"), 1u) << log;
+  EXPECT_EQ(count(log, "GET /providers/latest.json 304"), 1u) << log;
+  EXPECT_EQ(count(log, "latest.json"), 2u) << log;
+}
+
+TEST_F(ServedTest, KeepsWhatWasAnnouncedForItsOwnerAlone) {
+  must(providers({"install", "hello"}));
+  const fs::path cache = user_.home() / ".cache/mondoo";
+  struct stat info {};
+  ASSERT_EQ(::stat(cache.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777u, 0700u);
+  for (const auto& entry : fs::directory_iterator(cache)) {
+    ASSERT_EQ(::stat(entry.path().c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 07777u, 0600u);
+    std::ofstream(entry.path()) << "{\"url\": 1";  // garbage in it costs a request and nothing else
+  }
+  must(providers({"install", "hello"}));
+  ASSERT_EQ(::chmod(cache.c_str(), 0777), 0);  // somebody else could write there
+  must(providers({"install", "hello"}));
+  user_.env["XDG_CACHE_HOME"] = "/dev/null/nowhere";
+  const RunResult none = providers({"install", "hello"});
+  EXPECT_EQ(none.exit_code, 0);
+  EXPECT_EQ(none.err, "");
+  EXPECT_EQ(count(asked(), "GET /providers/latest.json 200"), 4u);
+}
+
+TEST_F(ServedTest, InstallsTheVersionThatIsNamed) {
+  release("2.0.0");
+  const RunResult old = providers({"install", "hello@v1.0.0"});
+  EXPECT_EQ(old.out, "→ installed hello 1.0.0 (unsigned) as " + installed().string() + "\n");
+  EXPECT_EQ(count(asked(), "latest.json"), 0u);
+}
+
+TEST_F(ServedTest, SaysWhichOfSeveralCouldNotBeInstalled) {
+  const RunResult result = providers({"install", "hullo", "hello", "hello@7.0.0", "other"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out, "→ installed hello 1.0.0 (unsigned) as " + installed().string() + "\n");
+  EXPECT_EQ(result.err, "x hullo is not installed: the registry " + url() +
+                            " has no provider hullo; did you mean hello?\n"
+                            "x hello 7.0.0 is not installed: the registry " +
+                            url() + " has no hello 7.0.0 for " + here() +
+                            "; the newest version is 1.0.0\n"
+                            "x other is not installed: the registry " +
+                            url() + " has no provider other\n");
+  EXPECT_EQ(count(asked(), "latest.json"), 1u);
+}
+
+TEST_F(ServedTest, RefusesWordsThatNameNoProvider) {
+  for (const std::string word : {"Hello/../x", "hello@", "hello@1@2", "hello@../1", "", "@1.0.0", "-"}) {
+    const RunResult result = providers({"install", "hello", word});
+    EXPECT_EQ(result.exit_code, 2) << word << result.out << result.err;
+    EXPECT_FALSE(fs::exists(dir())) << word;
+  }
+  EXPECT_EQ(providers({"install", "hello", "--file", "x"}).err,
+            "x a package of --file or --url has its name, and takes no other\n");
+  EXPECT_EQ(providers({"install", "hello", "--registry", "ftp://example.com"}).exit_code, 2);
+}
+
+TEST_F(ServedTest, ChangesNothingWhenItIsOnlyTried) {
+  const std::string before = listing(user_.home().path());
+  const RunResult dry = providers({"install", "hello", "--dry-run", "-o", "json"});
+  EXPECT_EQ(dry.exit_code, 0);
+  EXPECT_TRUE(parsed(dry.out)["dryRun"].GetBool());
+  EXPECT_EQ(providers({"lock", "hello", "--dry-run"}).out,
+            "→ would pin hello 1.0.0 for " + here() + "\n→ would write " + lock().string() + "\n");
+  EXPECT_EQ(listing(user_.home().path()), before);
+}
+
+TEST_F(ServedTest, UpdatesAndNeverToALowerVersion) {
+  EXPECT_EQ(providers({"update"}).out, "→ no provider is installed\n");
+  must(providers({"install", "hello"}));
+  EXPECT_EQ(providers({"update"}).out, "→ hello 1.0.0 is the newest version\n");
+  release("1.2.0");
+  EXPECT_EQ(providers({"update", "--dry-run"}).out, "→ would update hello 1.0.0 -> 1.2.0\n");
+  EXPECT_EQ(read_file(installed()), library("1.0.0"));
+  const RunResult update = providers({"update", "hello", "-o", "json"});
+  EXPECT_EQ(update.exit_code, 0) << update.err;
+  const auto report = parsed(update.out);
+  EXPECT_STREQ(report["updates"][0]["from"].GetString(), "1.0.0");
+  EXPECT_STREQ(report["updates"][0]["to"].GetString(), "1.2.0");
+  EXPECT_STREQ(report["updates"][0]["outcome"].GetString(), "updated");
+  EXPECT_EQ(read_file(installed()), library("1.2.0"));
+  must(providers({"rollback", "hello"}));
+  EXPECT_EQ(read_file(installed()), library("1.0.0"));
+  must(providers({"rollback", "hello"}));
+
+  announce("1.0.0");
+  EXPECT_EQ(providers({"update"}).out, "→ hello 1.2.0 is newer than the registry's 1.0.0\n");
+  work_.write("registry/latest.json", R"({"providers":[]})", 0644);
+  const RunResult unknown = providers({"update"});
+  EXPECT_EQ(unknown.exit_code, 0);
+  EXPECT_EQ(unknown.err, "! hello 1.2.0 stays: the registry does not know it\n");
+  refuses({"providers", "update", "hullo"},
+          "x the provider hullo is not installed; did you mean hello?\n"
+          "  install it: cnspec providers install hullo\n");
+}
+
+// ---- the lock file ----
+
+TEST_F(ServedTest, PinsWhatIsInstalledAndBringsThatAlone) {
+  must(providers({"install", "hello"}));
+  const RunResult pinned = providers({"lock", "--platform", here(), "--platform", "linux/" + other_arch()});
+  EXPECT_EQ(pinned.exit_code, 0) << pinned.err;
+  EXPECT_EQ(count(pinned.out, "→ pinned hello 1.0.0 for linux/amd64, linux/arm64\n"), 1u) << pinned.out;
+  const auto file = parsed(read_file(lock()));
+  const auto& files = file["providers"]["hello"]["platforms"][here().c_str()];
+  EXPECT_EQ(files["package"].GetString(), sha256_of(package("1.0.0")));
+  EXPECT_EQ(files["library"].GetString(), sha256_of(installed()));
+  must(user_.run({"discover", "hello", "you"}));
+
+  release("2.0.0");
+  EXPECT_EQ(providers({"update"}).out, "→ hello 1.0.0 is what " + lock().string() + " pins\n");
+  refuses({"providers", "install", "hello@2.0.0"},
+          "x hello 2.0.0 is not installed: " + lock().string() +
+              " pins hello to version 1.0.0, found 2.0.0\n"
+              "  pin the other version: cnspec providers lock hello@2.0.0\n");
+  refuses({"providers", "install", "other"}, "x other is not installed: " + lock().string() +
+                                                 " does not name other\n"
+                                                 "  pin it as well: cnspec providers lock other\n");
+  must(providers({"remove", "hello"}));
+  EXPECT_EQ(providers({"install"}).out,
+            "→ installed hello 1.0.0 (unsigned) as " + installed().string() + "\n");
+
+  EXPECT_EQ(providers({"lock", "hello"}).err,
+            "! the installed hello 1.0.0 is not what is pinned now, and will not be used; to bring that: "
+            "cnspec providers install hello\n");
+  const auto moved = parsed(read_file(lock()));
+  EXPECT_STREQ(moved["providers"]["hello"]["version"].GetString(), "2.0.0");
+  EXPECT_EQ(moved["providers"]["hello"]["platforms"].MemberCount(), 2u)
+      << "the platforms are wanted as before";
+  EXPECT_EQ(providers({"update"}).out, "→ updated hello 1.0.0 -> 2.0.0\n");
+  must(user_.run({"discover", "hello", "you"}));
+}
+
+TEST_F(ServedTest, RunsWhatIsPinnedOrNothing) {
+  must(providers({"install", "hello"}));
+  must(providers({"lock"}));
+  const std::string good = library("1.0.0");
+  const auto refused = [&](const std::string& reason) {
+    const RunResult list = providers({"list", "-o", "json"});
+    const auto document = parsed(list.out);
+    const auto& all = document["refused"];
+    ASSERT_EQ(all.Size(), 1u) << list.out;
+    EXPECT_EQ(all[0]["reason"].GetString(), reason);
+    EXPECT_EQ(user_.run({"discover", "hello", "you", "--auto-update=false"}).exit_code, 2);
+  };
+  std::string other = good;
+  other.back() = static_cast<char>(other.back() ^ 1);
+  std::ofstream(installed(), std::ios::binary) << other;
+  refused(
+      "it is not the file that " + lock().string() + " pins for hello 1.0.0: expected SHA-256 " +
+      parsed(read_file(lock()))["providers"]["hello"]["platforms"][here().c_str()]["library"].GetString() +
+      ", found " + sha256_of(installed()));
+  std::ofstream(installed(), std::ios::binary) << library("1.0.1");
+  refused(lock().string() + " pins hello to version 1.0.0, found 1.0.1");
+
+  // The same under another name is no way around it.
+  fs::remove_all(dir() / "hello");
+  user_.home().write("providers/friend.so", other, 0755);
+  refused("it calls itself hello, which " + lock().string() +
+          " pins; expected the file hello.so, found friend.so");
+  fs::remove(dir() / "friend.so");
+  must(providers({"install"}));
+  must(user_.run({"discover", "hello", "you"}));
+
+  const std::string text = read_file(lock());
+  user_.home().write(".config/mondoo/providers.lock", replaced(text, here(), "plan9/mips"));
+  refused(lock().string() + " pins no hello for " + here());
+}
+
+TEST_F(ServedTest, NoticesThatAReleasedVersionChanged) {
+  must(providers({"lock", "hello"}));
+  const std::string before = sha256_of(package("1.0.0"));
+  release("1.0.0", {{"hello.json", "{}"}});
+  const std::string after = sha256_of(package("1.0.0"));
+  refuses(
+      {"providers", "lock", "hello"},
+      "x the package of hello 1.0.0 for " + here() + " is another one than " + lock().string() +
+          " pins: expected SHA-256 " + before + ", found " + after +
+          "\n  a released version does not change; ask whoever runs the registry. If it is meant, take the "
+          "entry out of the file first\n");
+  const RunResult install = providers({"install"});
+  EXPECT_EQ(install.exit_code, 1);
+  EXPECT_NE(install.err.find(before), std::string::npos) << install.err;
+  EXPECT_NE(install.err.find(after), std::string::npos) << install.err;
+  EXPECT_FALSE(fs::exists(installed()));
+}
+
+TEST_F(ServedTest, RefusesALockFileThatIsNone) {
+  const std::string hint = "\n  mend it, or take it away and write a new one: cnspec providers lock\n";
+  const std::string hash(64, 'a');
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"[]", "expected a JSON object with \"version\": 1"},
+      {R"({"version": 2})", "it is of version 2, expected 1"},
+      {R"({"version": 1})", "expected \"providers\", an object"},
+      {R"({"version": 1, "providers": {"hello": {}}})", "hello: expected a \"version\" such as \"1.2.3\""},
+      {R"({"version": 1, "providers": {"hello": {"version": "1.0.0/../.."}}})",
+       "hello: expected a \"version\" such as \"1.2.3\""},
+      {R"({"version": 1, "providers": {"../x": {"version": "1.0.0"}}})",
+       "../x: a provider's name is letters, digits and dashes"},
+      {R"({"version": 1, "providers": {"hello": {"version": "1.0.0", "platforms": {}}}})",
+       "hello: expected \"platforms\", an object with one or more"},
+      {R"({"version": 1, "providers": {"hello": {"version": "1.0.0", "platforms": {"../x": {}}}}})",
+       "hello: a platform is OS/ARCH, found ../x"},
+      {R"({"version": 1, "providers": {"hello": {"version": "1.0.0", "platforms": {"linux/amd64": {"package": ")" +
+           hash + R"("}}}}})",
+       "hello: linux/amd64: expected \"package\" and \"library\", each 64 hexadecimal digits in lower case"},
+  };
+  for (const auto& [text, why] : cases) {
+    user_.home().write(".config/mondoo/providers.lock", text);
+    refuses({"providers", "list"}, "x " + lock().string() + ": " + why + hint, 78);
+  }
+  fs::remove(lock());
+  configure(platform_->url(), platform_->ca_file(), "providers_lock: pins.json\n");
+  const std::string named = (user_.home() / ".config/mondoo/pins.json").string();
+  refuses({"providers", "list"},
+          "x " + user_.config_file().string() + ":3:17 names the lock file " + named +
+              ", which is not there\n  write it: cnspec providers lock\n",
+          78);
+  must(providers({"lock", "hello"}));
+  EXPECT_TRUE(fs::exists(named));
+  must(providers({"install"}));
+}
+
+TEST_F(ServedTest, SaysThatThereIsNothingToPinOrToInstall) {
+  refuses({"providers", "lock"},
+          "x there is nothing to pin: no provider is installed\n"
+          "  name what is to be pinned: cnspec providers lock NAME\n",
+          2);
+  refuses(
+      {"providers", "install"},
+      "x which provider?\n"
+      "  name it as NAME or NAME@VERSION, or a package with --file or --url; without a name, what the lock "
+      "file pins is installed, and there is none\n",
+      2);
+  refuses({"providers", "mirror", (work_ / "mirror").string()},
+          "x the mirror is not complete: a mirror holds what the lock file pins, and there is none: " +
+              lock().string() + "\n  write it: cnspec providers lock\n",
+          2);
+  EXPECT_FALSE(fs::exists(work_ / "mirror"));
+  refuses({"providers", "lock", "hello", "--platform", "linux"},
+          "x --platform linux: expected OS/ARCH, such as linux/amd64\n", 2);
+  refuses({"providers", "lock", "hello", "--platform", "plan9/mips"},
+          "x the registry " + url() + " has no hello 1.0.0 for plan9/mips\n");
+}
+
+// ---- the mirror ----
+
+TEST_F(ServedTest, MirrorsWhatIsPinnedAndNeedsTheRegistryNoMore) {
+  must(providers({"lock", "hello", "--platform", here(), "--platform", "linux/" + other_arch()}));
+  release("2.0.0");
+  const fs::path mirror = work_ / "mirror";
+  const RunResult first = providers({"mirror", mirror.string(), "-o", "json"});
+  EXPECT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_EQ(parsed(first.out)["files"].Size(), 2u);
+  EXPECT_EQ(read_file(mirror / "hello/1.0.0" / package_name("1.0.0")), read_file(package("1.0.0")));
+  EXPECT_EQ(read_file(mirror / "hello/1.0.0/SHA256SUMS"), read_file(registry() / "hello/1.0.0/SHA256SUMS"));
+  EXPECT_EQ(count(read_file(mirror / "latest.json"), "1.0.0"), 1u);
+  EXPECT_FALSE(fs::exists(mirror / "hello/2.0.0"));
+  const std::string files = listing(mirror);
+  const RunResult again = providers({"mirror", mirror.string()});
+  EXPECT_EQ(count(again.out, "→ there already: "), 2u) << again.out;
+  EXPECT_EQ(listing(mirror), files);
+  asked();
+
+  // From the folder, and from a mirror of the mirror behind a web server; with the lock file and without.
+  const std::string folder = "file://" + mirror.string();
+  must(providers({"install", "--registry", folder}));
+  EXPECT_EQ(read_file(installed()), library("1.0.0"));
+  const fs::path second = work_ / "second";
+  must(providers({"mirror", second.string(), "--registry", folder}));
+  EXPECT_EQ(read_file(second / "hello/1.0.0" / package_name("1.0.0")), read_file(package("1.0.0")));
+  must(providers({"remove", "hello"}));
+  fs::remove(lock());
+  Platform lab({"--registry", second.string()});
+  configure(lab.url(), lab.ca_file());
+  EXPECT_EQ(providers({"install", "hello"}).out,
+            "→ installed hello 1.0.0 (unsigned) as " + installed().string() + "\n");
+  must(providers({"install", "hello", "--registry", folder}));
+  refuses({"providers", "install", "hello@3.0.0", "--registry", folder},
+          "x hello 3.0.0 is not installed: the registry " + folder + " has no hello 3.0.0 for " + here() +
+              "; the newest version is 1.0.0\n");
+}
+
+TEST_F(ServedTest, MendsAMirror) {
+  must(providers({"lock", "hello"}));
+  const fs::path mirror = work_ / "mirror";
+  must(providers({"mirror", mirror.string()}));
+  const fs::path file = mirror / "hello/1.0.0" / package_name("1.0.0");
+  std::ofstream(file) << "damaged";
+  must(providers({"mirror", mirror.string()}));
+  EXPECT_EQ(read_file(file), read_file(package("1.0.0")));
+  // What the registry has is not what is pinned: no such file gets into the mirror.
+  std::ofstream(file) << "damaged";
+  release("1.0.0", {{"hello.json", "{}"}});
+  const RunResult refused = providers({"mirror", mirror.string()});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("is not the one that is pinned: expected SHA-256 "), std::string::npos)
+      << refused.err;
+  EXPECT_EQ(read_file(file), "damaged");
+}
+
+// ---- who vouches ----
+
+TEST_F(ServedTest, InstallsNothingThatNobodyVouchesFor) {
+  const std::string sums = url() + "/hello/1.0.0/SHA256SUMS";
+  const std::string name = package_name("1.0.0");
+  const std::string begin = "x hello is not installed: ";
+  work_.write("registry/hello/1.0.0/SHA256SUMS", std::string(64, '0') + "  " + name + "\n", 0644);
+  const RunResult wrong = providers({"install", "hello"});
+  EXPECT_EQ(wrong.exit_code, 1);
+  EXPECT_NE(wrong.err.find(std::string(64, '0')), std::string::npos) << wrong.err;
+  EXPECT_NE(wrong.err.find(sha256_of(package("1.0.0"))), std::string::npos) << wrong.err;
+  EXPECT_FALSE(fs::exists(installed()));
+
+  work_.write("registry/hello/1.0.0/SHA256SUMS", std::string(64, '0') + "  other.tar.xz\n", 0644);
+  refuses({"providers", "install", "hello"}, begin + sums + " does not name " + name + "\n");
+  work_.write("registry/hello/1.0.0/SHA256SUMS", "\nnonsense\n", 0644);
+  refuses({"providers", "install", "hello"},
+          begin + sums + ":2: expected 64 hexadecimal digits, two spaces and a file's name\n");
+  fs::remove(registry() / "hello/1.0.0/SHA256SUMS");
+  refuses({"providers", "install", "hello"},
+          begin + sums +
+              ": there is no such file, so nobody says which package is the right one\n"
+              "  pin it in a lock file, or take what comes over https: --allow-unverified\n");
+  const RunResult taken = providers({"install", "hello", "--allow-unverified"});
+  EXPECT_EQ(taken.exit_code, 0);
+  EXPECT_EQ(taken.err, "! nobody vouches for hello 1.0.0: it was taken as it came from " + url() +
+                           "/hello/1.0.0/" + name + "\n");
+}
+
+TEST_F(ServedTest, FollowsTheSignatureOfTheChecksums) {
+  const auto minisign = [&](Argv args) {
+    args.insert(args.begin(), "minisign");
+    must(test::run(args));
+  };
+  const auto make_key = [&](const std::string& name) {
+    minisign({"-G", "-W", "-f", "-p", (work_ / (name + ".pub")).string(), "-s",
+              (work_ / (name + ".key")).string()});
+    const std::string text = read_file(work_ / (name + ".pub"));
+    return text.substr(text.find('\n') + 1, 56);
+  };
+  const auto sign = [&](const std::string& key, const fs::path& file) {
+    minisign({"-S", "-s", (work_ / (key + ".key")).string(), "-m", file.string(), "-t", "release 1"});
+  };
+  const std::string key = make_key("ours");
+  make_key("theirs");
+  const fs::path sums = registry() / "hello/1.0.0/SHA256SUMS";
+  work_.write("hello.so", library("1.0.0"), 0755);
+  sign("ours", work_ / "hello.so");
+  release("1.0.0", {{"hello.so.minisig", read_file(work_ / "hello.so.minisig")}});
+  const std::string begin = "x hello is not installed: " + url() + "/hello/1.0.0/SHA256SUMS.minisig: ";
+  configure(platform_->url(), platform_->ca_file(), "trust: signed\ntrusted_keys: [" + key + "]\n");
+  refuses({"providers", "install", "hello"},
+          begin + "there is no such file, and only signed providers are trusted (trust: signed)\n");
+  sign("theirs", sums);
+  const RunResult foreign = providers({"install", "hello"});
+  EXPECT_EQ(foreign.exit_code, 1);
+  EXPECT_TRUE(foreign.err.starts_with(begin)) << foreign.err;
+  sign("ours", sums);
+  const RunResult good = providers({"install", "hello"});
+  EXPECT_EQ(good.exit_code, 0) << good.err;
+  must(providers({"remove", "hello"}));
+
+  // A bad signature by a trusted key is refused whatever is trusted.
+  for (const std::string trust : {"signed", "any"}) {
+    configure(platform_->url(), platform_->ca_file(), "trust: " + trust + "\ntrusted_keys: [" + key + "]\n");
+    std::ofstream(sums, std::ios::app) << "\n";
+    const RunResult tampered = providers({"install", "hello"});
+    EXPECT_EQ(tampered.exit_code, 1);
+    EXPECT_TRUE(tampered.err.starts_with(begin)) << tampered.err;
+    EXPECT_FALSE(fs::exists(installed()));
+  }
+  std::ofstream(sums.string() + ".minisig") << "nonsense";
+  EXPECT_EQ(providers({"install", "hello"}).exit_code, 1);
+}
+
+// ---- missing providers ----
+
+TEST_F(ServedTest, BringsTheProviderThatACommandLacks) {
+  const auto lacks = [&](const Argv& args) {
+    const std::string before = listing(user_.home().path());
+    const RunResult result = user_.run(args);
+    EXPECT_EQ(result.exit_code, 2) << result.out << result.err;
+    EXPECT_TRUE(
+        result.err.starts_with("x no installed provider has a connector hello\n"
+                               "  it may be the provider hello's: cnspec providers install hello; "
+                               "installed are: "))
+        << result.err;
+    EXPECT_EQ(listing(user_.home().path()), before);
+  };
+  lacks({"discover", "--auto-update=false", "hello", "you"});
+  lacks({"--auto-update=false", "discover", "hello", "you"});
+  lacks({"discover", "hello", "you", "--auto-update=false"});
+  user_.env["MONDOO_AUTO_UPDATE"] = "false";
+  lacks({"discover", "hello", "you"});
+  user_.env.erase("MONDOO_AUTO_UPDATE");
+  configure(platform_->url(), platform_->ca_file(), "auto_update: false\n");
+  lacks({"discover", "hello", "you"});
+  configure(platform_->url(), platform_->ca_file());
+
+  const RunResult found = user_.run({"discover", "hello", "you", "-o", "json"});
+  EXPECT_EQ(found.exit_code, 0);
+  EXPECT_TRUE(parsed(found.out).IsObject());
+  EXPECT_EQ(found.err, "→ installed the provider hello 1.0.0, for its connector hello\n");
+  EXPECT_EQ(read_file(installed()), library("1.0.0"));
+}
+
+TEST_F(ServedTest, AsksNobodyForWhatIsMistyped) {
+  const RunResult typo = user_.run({"discover", "loca"});
+  EXPECT_EQ(typo.exit_code, 2);
+  EXPECT_TRUE(typo.err.starts_with("x no installed provider has a connector loca; did you mean local?\n"))
+      << typo.err;
+  const RunResult unknown = user_.run({"discover", "zebra"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_TRUE(unknown.err.starts_with("x no installed provider has a connector zebra, and the registry " +
+                                      url() + " has no provider zebra\n"))
+      << unknown.err;
+  EXPECT_EQ(count(asked(), "latest.json"), 1u);
+  const RunResult down = user_.run({"discover", "zebra"});
+  EXPECT_EQ(down.exit_code, 1);
+  EXPECT_TRUE(
+      down.err.starts_with("x no installed provider has a connector zebra, and the provider zebra could "
+                           "not be installed: GET " +
+                           url() + "/latest.json: could not connect to "))
+      << down.err;
+  user_.home().write(".config/mondoo/mondoo.yml", "");
+  const RunResult nowhere = user_.run({"discover", "zebra"});
+  EXPECT_EQ(nowhere.exit_code, 2);
+  EXPECT_NE(nowhere.err.find("cnspec providers install zebra --registry URL"), nowhere.err.npos)
+      << nowhere.err;
+}
+
+// ---- a registry that fails ----
+
+class FaultyTest : public RegistryTest {
+ protected:
+  FaultyTest() {
+    release("1.0.0");
+    server_.emplace([this](const HttpRequest& request) { return answer(request); },
+                    authority_.issue({"127.0.0.1"}));
+    ca_file_ = work_.write("ca.pem", authority_.pem()).string();
+    configure(server_->url(), ca_file_);
+  }
+
+  // As a web server does it that knows no ranges, unless a test says otherwise.
+  HttpResponse answer(const HttpRequest& request) {
+    if (const auto found = instead_.find(request.path()); found != instead_.end())
+      return found->second(request);
+    const fs::path file = registry() / fs::path(request.path()).lexically_relative("/providers");
+    if (!fs::is_regular_file(file))
+      return {.status = 404, .body = request.method == "HEAD" ? "" : "not here\n"};
+    return {.headers = {{"ETag", "\"1\""}}, .body = request.method == "HEAD" ? "" : read_file(file)};
+  }
+  void always(const std::string& path, const HttpResponse& response) {
+    instead_[path] = [response](const HttpRequest&) { return response; };
+  }
+  std::vector<HttpRequest> requests_of(const std::string& path) const {
+    std::vector<HttpRequest> out;
+    for (const HttpRequest& request : server_->requests()) {
+      if (request.path() == path) out.push_back(request);
+    }
+    return out;
+  }
+  std::string url() const { return server_->url() + "/providers"; }
+  void refuses_install(const std::string& error, Argv more = {}) {
+    more.insert(more.begin(), {"providers", "install", "hello"});
+    refuses(more, "x hello is not installed: " + error);
+    EXPECT_FALSE(fs::exists(dir()));
+  }
+
+  std::map<std::string, std::function<HttpResponse(const HttpRequest&)>> instead_;
+  CertificateAuthority authority_;
+  std::optional<HttpServer> server_;
+  std::string ca_file_;
+};
+
+TEST_F(FaultyTest, TellsWhatCameInPlaceOfTheList) {
+  const std::string latest = url() + "/latest.json";
+  const std::string hint =
+      "\n  is it the address of a registry, and is no login page of this network in between?\n";
+  const std::string html = "<html><body>404</body></html>";
+  const auto when = [&](const HttpResponse& response, const std::string& error) {
+    always("/providers/latest.json", response);
+    refuses_install(error);
+  };
+  when({.status = 404, .headers = {{"Content-Type", "text/html"}}, .body = html},
+       latest + ": there is no such file (HTTP status 404, with a page of HTML)\n");
+  when({.status = 404, .body = "no"}, latest + ": there is no such file (HTTP status 404)\n");
+  when({.status = 403}, latest + ": the registry does not hand it out (HTTP status 403)\n");
+  when({.status = 500}, latest + ": the registry could not answer (HTTP status 500)\n");
+  when({.body = html}, latest + ": expected JSON with a list of \"providers\", found a page of HTML" + hint);
+  when({.body = "[1]"}, latest + ": expected JSON with a list of \"providers\", found other JSON" + hint);
+  when({.body = std::string(2 << 20, ' ')}, "GET " + latest + ": the answer has more than 1048576 bytes\n");
+  when({.status = 302, .headers = {{"Location", "https://login.example.com/?secret"}}},
+       latest +
+           " redirects to https://login.example.com/ (HTTP 302), which is not followed\n"
+           "  is a login page of this network in between? If not, set the address that is meant\n");
+  when({.body = R"({"providers":[]})", .fault = Fault::kCut},
+       "GET " + latest + ": the answer of 127.0.0.1:" + std::to_string(server_->port()) + " was cut off\n");
+  always("/providers/latest.json", {.body = "{\"providers\"\xff"});
+  EXPECT_EQ(providers({"install", "hello"}).exit_code, 1);
+}
+
+TEST_F(FaultyTest, SaysThatTheRegistryIsNotThere) {
+  const std::string before = url();
+  server_.reset();
+  const RunResult down = providers({"install", "hello"});
+  EXPECT_EQ(down.exit_code, 1);
+  EXPECT_TRUE(
+      down.err.starts_with("x hello is not installed: GET " + before + "/latest.json: could not connect to "))
+      << down.err;
+  EXPECT_FALSE(fs::exists(dir()));
+  user_.home().write(".config/mondoo/mondoo.yml", "");
+  refuses({"providers", "update"},
+          "x no registry of providers is known\n"
+          "  name one by --registry URL, or by updates_url in the configuration\n",
+          78);
+}
+
+TEST_F(FaultyTest, GivesUpWhenNothingComes) {
+  const std::string where = "GET " + url() + "/";
+  always("/providers/latest.json", {.fault = Fault::kSilence});
+  const RunResult silent = providers({"install", "hello", "--max-silence", "100ms"});
+  EXPECT_EQ(silent.exit_code, 1);
+  EXPECT_TRUE(silent.err.starts_with("x hello is not installed: " + where + "latest.json: timed out after "))
+      << silent.err;
+  instead_.clear();
+  always(target("1.0.0"), {.fault = Fault::kSilence});
+  const std::string package = where + "hello/1.0.0/" + package_name("1.0.0");
+  refuses_install(package + ": nothing came for 1s, waiting for the answer\n", {"--max-silence", "1s"});
+  const RunResult limited = providers({"install", "hello", "--timeout", "1s"});
+  EXPECT_EQ(limited.exit_code, 1);
+  EXPECT_NE(limited.err.find(package + ": timed out after "), limited.err.npos) << limited.err;
+}
+
+TEST_F(FaultyTest, GoesOnAsOftenAsItGetsFurther) {
+  const std::string text = read_file(package("1.0.0"));
+  std::size_t at = 0;
+  const std::size_t step = text.size() / 4 + 1;
+  instead_[target("1.0.0")] = [&, at](const HttpRequest& request) mutable -> HttpResponse {
+    const std::string range = request.header("range");
+    EXPECT_EQ(range, at == 0 ? "" : "bytes=" + std::to_string(at) + "-");
+    const std::string part = text.substr(at, step);
+    const std::string place = "bytes " + std::to_string(at) + "-" + std::to_string(text.size() - 1) + "/" +
+                              std::to_string(text.size());
+    const std::string head = (at == 0 ? std::string("HTTP/1.1 200 OK\r\n")
+                                      : "HTTP/1.1 206 Partial Content\r\nContent-Range: " + place + "\r\n") +
+                             "ETag: \"1\"\r\nContent-Length: " + std::to_string(text.size() - at) +
+                             "\r\n\r\n";
+    at += part.size();
+    return {.body = head + part, .fault = Fault::kRaw};  // closes before all of it came
+  };
+  must(providers({"install", "hello"}));
+  EXPECT_EQ(requests_of(target("1.0.0")).size(), 4u);
+  EXPECT_EQ(read_file(installed()), library("1.0.0"));
+}
+
+TEST_F(FaultyTest, GoesOnWhereTheDownloadBrokeOff) {
+  const std::string text = read_file(package("1.0.0"));
+  int asked = 0;
+  instead_[target("1.0.0")] = [&](const HttpRequest& request) -> HttpResponse {
+    if (++asked == 1) return {.headers = {{"ETag", "\"1\""}}, .body = text, .fault = Fault::kCut};
+    const std::size_t from = std::stoul(request.header("range").substr(6));
+    return {.status = 206,
+            .headers = {{"Content-Range", "bytes " + std::to_string(from) + "-" +
+                                              std::to_string(text.size() - 1) + "/" +
+                                              std::to_string(text.size())}},
+            .body = text.substr(from)};
+  };
+  must(providers({"install", "hello"}));
+  const auto requests = requests_of(target("1.0.0"));
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_EQ(requests[0].header("range"), "");
+  EXPECT_NE(requests[1].header("range"), "bytes=0-");
+  EXPECT_EQ(requests[1].header("if-range"), "\"1\"");
+  EXPECT_EQ(read_file(installed()), library("1.0.0"));
+}
+
+TEST_F(FaultyTest, BeginsAnewWhenTheFileHasChangedMeanwhile) {
+  int asked = 0;
+  instead_[target("1.0.0")] = [&](const HttpRequest&) -> HttpResponse {
+    const bool first = ++asked == 1;
+    return {.headers = {{"ETag", first ? "\"old\"" : "\"new\""}},
+            .body = first ? std::string(200'000, 'x') : read_file(package("1.0.0")),
+            .fault = first ? Fault::kCut : Fault::kNone};
+  };
+  must(providers({"install", "hello"}));
+  EXPECT_EQ(asked, 2);
+  EXPECT_EQ(read_file(installed()), library("1.0.0"));
+}
+
+TEST_F(FaultyTest, GivesUpADownloadThatGetsNoFurther) {
+  const std::string text = read_file(package("1.0.0"));
+  always(target("1.0.0"), {.body = text, .fault = Fault::kCut});
+  const std::string where = url() + "/hello/1.0.0/" + package_name("1.0.0");
+  const RunResult result = providers({"install", "hello"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_TRUE(result.err.starts_with("x hello is not installed: the download broke off after "))
+      << result.err;
+  EXPECT_NE(result.err.find(" of " + std::to_string(text.size()) + " bytes: GET " + where), result.err.npos)
+      << result.err;
+  EXPECT_FALSE(fs::exists(dir()));
+  EXPECT_LE(requests_of(target("1.0.0")).size(), 4u);
+}
+
+TEST_F(FaultyTest, RefusesPackagesThatCannotBe) {
+  const std::string where = url() + "/hello/1.0.0/" + package_name("1.0.0");
+  const auto when = [&](const HttpResponse& response, const std::string& error) {
+    always(target("1.0.0"), response);
+    refuses_install(error);
+  };
+  when({.body = "HTTP/1.1 200 OK\r\nContent-Length: 629145600\r\n\r\nx", .fault = Fault::kRaw},
+       where + ": it has more than 536870912 bytes\n");
+  when({.status = 500}, where + ": the registry could not answer (HTTP status 500)\n");
+  when({.status = 503, .headers = {{"Content-Type", "text/html"}}, .body = std::string(100'000, '<')},
+       where + ": the registry could not answer (HTTP status 503, with a page of HTML)\n");
+  when({.status = 404, .headers = {{"Content-Type", "text/html"}}, .body = "<html>"},
+       "the registry " + url() + " has no hello 1.0.0 for " + here() + "\n");
+  const std::string empty_hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+  always(target("1.0.0"), {.body = ""});
+  const RunResult empty = providers({"install", "hello"});
+  EXPECT_EQ(empty.exit_code, 1);
+  EXPECT_NE(empty.err.find(empty_hash), empty.err.npos) << empty.err;
+  always(target("1.0.0"), {.status = 206, .headers = {{"Content-Range", "bytes 5-9/10"}}, .body = "12345"});
+  refuses_install(where + ": asked for what follows byte 0, the registry sent something else\n");
+  EXPECT_FALSE(fs::exists(dir()));
+}
+
+TEST_F(FaultyTest, TrustsNobodyOnTheWay) {
+  const HttpServer plain([this](const HttpRequest& request) { return answer(request); });
+  const std::string base = plain.url() + "/providers";
+  refuses({"providers", "install", "hello", "--registry", base},
+          "x hello is not installed: the registry " + base +
+              " is asked without TLS, so anybody on the way can answer in its place\n"
+              "  use https, pin what is to be installed in a lock file, or trust the key that signs its "
+              "SHA256SUMS\n");
+  must(providers({"lock", "hello"}));
+  must(providers({"install", "hello", "--registry", base}));
+}
+
+TEST_F(FaultyTest, TellsEachProviderThatCouldNotBeUpdated) {
+  must(providers({"install", "hello"}));
+  release("1.5.0");
+  always(target("1.5.0"), {.status = 500});
+  const std::string before = listing(dir());
+  const RunResult text = providers({"update"});
+  EXPECT_EQ(text.exit_code, 1);
+  EXPECT_EQ(text.err, "x hello 1.0.0 is not updated to 1.5.0: " + url() + "/hello/1.5.0/" +
+                          package_name("1.5.0") + ": the registry could not answer (HTTP status 500)\n");
+  const RunResult result = providers({"update", "-o", "json"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_STREQ(parsed(result.out)["updates"][0]["outcome"].GetString(), "failed");
+  EXPECT_EQ(listing(dir()), before);
+}
+
+}  // namespace
+}  // namespace cnspec::test
