@@ -27,7 +27,7 @@ struct MinisignSignature {
   std::string comment_signature;
 };
 
-// As minisign shows it: 16 upper-case hexadecimal digits.
+// As minisign shows it, 16 upper-case hexadecimal digits; but minisign leaves out leading zeros.
 std::string key_id_text(std::string_view id);
 
 // The line of a minisign.pub that holds the key: 56 characters that begin with RW. kConfig.

@@ -47,6 +47,7 @@ class Keys {
     const auto lines = lines_of(read_file(folder_ / "pub"));
     line = lines.at(1);
     id = lines.at(0).substr(lines.at(0).rfind(' ') + 1);
+    id.insert(0, 16 - id.size(), '0');
   }
 
   // The text of the signature.
@@ -58,7 +59,7 @@ class Keys {
   }
 
   std::string line;  // the public key
-  std::string id;    // as the tool shows it
+  std::string id;    // as the tool shows it, which leaves out leading zeros
 
  private:
   static void run_tool(Argv args) {
