@@ -23,8 +23,16 @@ namespace {
 namespace fs = std::filesystem;
 
 // Left out of a folder that was declared, unless they, or what is below them, are declared themselves: the
-// hashes of passwords, and devices, behind which all files lie once more.
-constexpr const char* kGuarded[] = {"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/dev"};
+// hashes of passwords, private keys (the user's ~/.ssh too), and devices, behind which all files lie once
+// more.
+constexpr const char* kGuarded[] = {"/etc/shadow",
+                                    "/etc/shadow-",
+                                    "/etc/gshadow",
+                                    "/etc/gshadow-",
+                                    "/etc/ssh/ssh_host_rsa_key",
+                                    "/etc/ssh/ssh_host_ecdsa_key",
+                                    "/etc/ssh/ssh_host_ed25519_key",
+                                    "/dev"};
 
 // Where a program is looked for that is declared by its name: never where a user can put one.
 constexpr const char* kProgramFolders[] = {"/usr/sbin", "/usr/bin", "/sbin", "/bin"};
@@ -77,6 +85,7 @@ Sandbox make_sandbox(const manifest::Capabilities& capabilities, const fs::path&
     if (!ours_alone) out.read.push_back(real);
   }
   for (const char* guarded : kGuarded) out.hidden.emplace_back(guarded);
+  if (!home.empty()) out.hidden.push_back(kernel_name(home / ".ssh"));
   for (const std::string& program : capabilities.exec) {
     if (program.starts_with('/')) {
       out.exec.push_back(kernel_name(program));

@@ -201,6 +201,7 @@ int attempt(const char* what, const char* target) {
   char link[4096];
   if (!strcmp(what, "nothing")) return 0;
   if (!strcmp(what, "abort")) abort();
+  if (!strcmp(what, "raise-sigsys")) return raise(SIGSYS);
 
   if (!strcmp(what, "read")) return read_some(target);
   if (!strcmp(what, "list")) return list(target);

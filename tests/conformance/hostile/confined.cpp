@@ -1,9 +1,10 @@
-// confined [--files PATH | --exec PROGRAM | --secret PATH]... ATTEMPT [TARGET]
+// confined [--files PATH | --exec PROGRAM | --secret PATH | --landlock ABI]... ATTEMPT [TARGET]
 // Attempts something in a confined child and says what came of it: "succeeded", the error, or the verdict. In
 // the target, PARENT stands for the process id of this program, which is not confined.
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <iostream>
 #include <string>
@@ -13,6 +14,15 @@
 #include "provider/sandbox.hpp"
 
 using namespace cnspec;
+
+// The linker puts this in the place of landlock_abi(), so that it can be that of an older kernel.
+namespace {
+int g_abi = 1000;
+}
+extern "C" int __real__ZN6cnspec8provider12landlock_abiEv();
+extern "C" int __wrap__ZN6cnspec8provider12landlock_abiEv() {
+  return std::min(g_abi, __real__ZN6cnspec8provider12landlock_abiEv());
+}
 
 namespace {
 
@@ -38,6 +48,7 @@ int main(int argc, char** argv) {
     if (words[0] == "--files") capabilities.files.push_back(words[1]);
     if (words[0] == "--exec") capabilities.exec.push_back(words[1]);
     if (words[0] == "--secret") secrets.emplace_back(words[1]);
+    if (words[0] == "--landlock") g_abi = std::stoi(words[1]);
     words.erase(words.begin(), words.begin() + 2);
   }
   if (words.empty()) return 2;
