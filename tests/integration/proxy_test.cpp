@@ -296,7 +296,7 @@ TEST_F(ProxyTest, NoneByFlag) {
   user.env["HTTPS_PROXY"] = "http://127.0.0.1:1";
   expect_good({"--api-proxy", ""});
   user.env["MONDOO_API_PROXY"] = "http://127.0.0.1:1";
-  expect_fault("could not connect to the proxy http://127.0.0.1:1 (MONDOO_API_PROXY)", {"--api-proxy="});
+  expect_fault("could not connect to the proxy http://127.0.0.1:1 (MONDOO_API_PROXY)", {"--api-proxy", ""});
 }
 
 TEST_F(ProxyTest, TheFlagForNoneAtLoginTakesTheKeyAway) {
