@@ -17,12 +17,12 @@ using provider::Found;
 using provider::Manifest;
 
 struct Info {
-  Found provider;
-  std::filesystem::path by;                   // the one that is used in its place; empty: none
-  std::optional<provider::Unpacked> package;  // when it came out of one
+  Found provider = {};
+  bool isolated = false;
+  std::string kept = {};                           // the version before
+  std::filesystem::path by = {};                   // the one that is used in its place; empty: none
+  std::optional<provider::Unpacked> package = {};  // when it came out of one
 };
-
-bool ends_with(const std::string& text, std::string_view end) { return text.ends_with(end); }
 
 std::string labelled(const std::string& label, const std::string& value) {
   std::string out = label + ":";
@@ -104,6 +104,9 @@ std::string render_text(const Info& info) {
     out += labelled("from", to_string(info.provider.origin));
   }
   out += labelled("signer", to_string(info.provider.signer));
+  if (!info.kept.empty())
+    out += labelled("before", info.kept + ", kept for cnspec providers rollback " + m.name);
+  out += labelled("runs", info.isolated ? "isolated, in a process of its own" : "in the process of cnspec");
   out += labelled("built for", m.os + "/" + m.arch + ", ABI 1." + std::to_string(m.abi_minor));
   const auto& c = m.capabilities;
   const bool any = !c.network.empty() || !c.files.empty() || !c.env.empty() || !c.exec.empty();
@@ -132,6 +135,8 @@ std::string render_json(const Info& info) {
     out.AddMember("origin", json_text(to_string(info.provider.origin), alloc), alloc);
   }
   out.AddMember("signer", json_of(info.provider.signer, alloc), alloc);
+  out.AddMember("isolated", info.isolated, alloc);
+  if (!info.kept.empty()) out.AddMember("before", json_text(info.kept, alloc), alloc);
   if (!info.by.empty()) out.AddMember("shadowedBy", json_text(info.by.string(), alloc), alloc);
   // As in the library itself, so that its words are those of provider.yaml.
   if (const auto manifest = json::parse(cnspec::manifest::to_json(m))) {
@@ -149,7 +154,9 @@ Result<Info> of_package(const runtime::Runtime& runtime, const std::string& file
   auto inspected = provider::inspect_package({fd, file}, {}, *options);
   ::close(fd);
   if (!inspected) return fail(inspected.error());
-  return Info{std::move(inspected->provider), {}, std::move(inspected->contents)};
+  Info out{std::move(inspected->provider)};
+  out.package = std::move(inspected->contents);
+  return out;
 }
 
 Result<Info> of_library(const runtime::Runtime& runtime, const std::string& file) {
@@ -157,14 +164,18 @@ Result<Info> of_library(const runtime::Runtime& runtime, const std::string& file
   const auto path = std::filesystem::absolute(file, ec).lexically_normal();
   auto found = provider::examine(runtime.search(), path, provider::Origin::kFlag);
   if (!found) return fail(Error::wrap(printable(file), found.error()));
-  return Info{std::move(*found), {}, {}};
+  return Info{std::move(*found)};
 }
 
 Result<Info> of_name(runtime::Runtime& runtime, const std::string& name) {
   const auto& inventory = runtime.providers();
-  if (const Found* found = inventory.by_name(name)) return Info{*found, {}, {}};
+  if (const Found* found = inventory.by_name(name)) return Info{*found};
   for (const auto& shadowed : inventory.shadowed) {
-    if (shadowed.provider.manifest.name == name) return Info{shadowed.provider, shadowed.by, {}};
+    if (shadowed.provider.manifest.name == name) {
+      Info out{shadowed.provider};
+      out.by = shadowed.by;
+      return out;
+    }
   }
   for (const auto& refused : inventory.refused) {
     if (refused.path.stem() == name)
@@ -180,9 +191,14 @@ Result<Info> of_name(runtime::Runtime& runtime, const std::string& name) {
 }
 
 Result<Info> find(runtime::Runtime& runtime, const std::string& target) {
-  if (ends_with(target, ".tar.xz")) return of_package(runtime, target);
-  if (ends_with(target, ".so") || target.find('/') != target.npos) return of_library(runtime, target);
-  return of_name(runtime, target);
+  const bool library = target.ends_with(".so") || target.find('/') != target.npos;
+  auto info = target.ends_with(".tar.xz") ? of_package(runtime, target)
+              : library                   ? of_library(runtime, target)
+                                          : of_name(runtime, target);
+  if (!info) return info;
+  info->isolated = runtime.isolation().isolates(info->provider);
+  if (!info->package) info->kept = provider::kept_version(info->provider, runtime.search());
+  return info;
 }
 
 }  // namespace

@@ -6,10 +6,10 @@
 #include <cstring>
 
 #include "base/text.hpp"
+#include "base/time.hpp"
 #include "providers.hpp"
 #include "providers_registry.hpp"
 #include "runtime/download.hpp"
-#include "runtime/packages.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -19,9 +19,6 @@ using provider::Expected;
 using provider::Installed;
 using provider::InstallOptions;
 using provider::Package;
-
-// Of an install as a whole: a download may take long, and ends when nothing comes any more.
-constexpr std::chrono::hours kTimeout{1};
 
 struct Flags {
   std::vector<std::string> names;
@@ -69,7 +66,13 @@ Result<Expected> expected(const Flags& flags, std::string_view file_name) {
   return out;
 }
 
-Result<Installed> install_file(const Flags& flags, const InstallOptions& options) {
+InstallOptions options_for(runtime::Runtime& runtime, const Flags& flags) {
+  InstallOptions options = install_options(runtime, flags.change.dry_run);
+  options.force = flags.force;
+  return options;
+}
+
+Result<Installed> install_file(runtime::Runtime& runtime, const Flags& flags) {
   const std::filesystem::path path(flags.file);
   const std::string shown = printable(flags.file);
   auto wanted = expected(flags, path.filename().string());
@@ -77,12 +80,12 @@ Result<Installed> install_file(const Flags& flags, const InstallOptions& options
   const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   if (fd < 0) return fail("the package " + shown + " cannot be opened: " + std::strerror(errno));
   const Package package{fd, flags.file};
-  auto installed = provider::install_package(package, *wanted, options);
+  auto installed = provider::install_package(package, *wanted, options_for(runtime, flags));
   ::close(fd);
   return installed;
 }
 
-Result<Installed> install_url(runtime::Runtime& runtime, const Flags& flags, const InstallOptions& options) {
+Result<Installed> install_url(runtime::Runtime& runtime, const Flags& flags) {
   auto url = runtime::check_download_url(flags.url, !flags.sha256.empty());
   if (!url) return fail(url.error());
   auto wanted = expected(flags, runtime::file_name_of_url(flags.url));
@@ -90,12 +93,19 @@ Result<Installed> install_url(runtime::Runtime& runtime, const Flags& flags, con
   auto file = provider::TemporaryFile::make();
   if (!file) return fail(file.error());
   {
-    const Progress progress("downloading " + flags.url);
-    auto done = runtime::download(runtime, flags.url, file->fd(), provider::PackageLimits().package);
+    Progress progress("downloading " + flags.url);
+    runtime::DownloadLimits limits;
+    limits.size = provider::PackageLimits().package;
+    limits.silence =
+        std::chrono::duration_cast<std::chrono::milliseconds>(*parse_duration(flags.registry.silence));
+    auto done = runtime::download(
+        runtime, flags.url, file->fd(), limits, [&](std::uint64_t got, std::uint64_t whole) {
+          progress.say(progress_text(runtime::file_name_of_url(flags.url), got, whole));
+        });
     if (!done) return fail(done.error());
   }
   const Package package{file->fd(), flags.url};
-  return provider::install_package(package, *wanted, options);
+  return provider::install_package(package, *wanted, options_for(runtime, flags));
 }
 
 void run(Globals& globals, const Flags& flags) {
@@ -108,15 +118,10 @@ void run(Globals& globals, const Flags& flags) {
   if (!flags.names.empty()) {
     exit_with(Error("a package of --file or --url has its name, and takes no other", ErrorKind::kUsage));
   }
-  const auto runtime = start(globals, kTimeout);
-  auto options = runtime::install_options(*runtime);
-  if (!options) exit_with(options.error());
-  options->dry_run = flags.change.dry_run;
-  options->force = flags.force;
-  const auto installed =
-      flags.file.empty() ? install_url(*runtime, flags, *options) : install_file(flags, *options);
+  const auto runtime = start(globals, kNoTimeout);
+  const auto installed = flags.file.empty() ? install_url(*runtime, flags) : install_file(*runtime, flags);
   if (!installed) exit_with(installed.error());
-  print_installed({*installed}, options->dry_run, flags.change.as_json());
+  print_installed({*installed}, flags.change.dry_run, flags.change.as_json());
 }
 
 }  // namespace

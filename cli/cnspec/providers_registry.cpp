@@ -9,17 +9,6 @@ namespace {
 
 constexpr std::chrono::seconds kOthers{60};
 
-// "aws 1.2.0: 12.3 of 40.1 MiB (30 %)"
-std::string progress_text(const std::string& what, std::uint64_t done, std::uint64_t whole) {
-  const auto mib = [](std::uint64_t bytes) {
-    const auto tenths = bytes * 10 / (1 << 20);
-    return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
-  };
-  if (whole == 0) return what + ": " + mib(done) + " MiB";
-  return what + ": " + mib(done) + " of " + mib(whole) + " MiB (" + std::to_string(done * 100 / whole) +
-         " %)";
-}
-
 // Whoever may answer in the registry's place decides what runs here.
 void warn_if_unvouched(const runtime::InstalledFrom& done) {
   if (done.voucher != runtime::Voucher::kNobody) return;
@@ -43,6 +32,16 @@ void add_registry(CLI::App& command, RegistryFlags& flags) {
       });
   command.add_flag("--allow-unverified", flags.allow_unverified,
                    "Take packages that neither a lock file nor a SHA256SUMS vouches for");
+}
+
+std::string progress_text(const std::string& what, std::uint64_t done, std::uint64_t whole) {
+  const auto mib = [](std::uint64_t bytes) {
+    const auto tenths = bytes * 10 / (1 << 20);
+    return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
+  };
+  if (whole == 0) return what + ": " + mib(done) + " MiB";
+  return what + ": " + mib(done) + " of " + mib(whole) + " MiB (" + std::to_string(done * 100 / whole) +
+         " %)";
 }
 
 Registry::Registry(runtime::Runtime& runtime, const RegistryFlags& flags) {

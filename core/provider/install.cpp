@@ -24,13 +24,6 @@ fs::path library_in(const fs::path& folder, const std::string& name) { return fo
 
 fs::path signature_of(const fs::path& library) { return library.string() + std::string(kSignatureSuffix); }
 
-// So long others that change the folder are waited for.
-constexpr std::chrono::seconds kPatience{30};
-
-Result<Shelf> open_shelf(const fs::path& folder, const InstallOptions& options) {
-  return Shelf::open(folder, std::min(options.deadline, std::chrono::steady_clock::now() + kPatience));
-}
-
 bool same_contents(const fs::path& a, const fs::path& b) {
   if (!is_there(a) || !is_there(b)) return is_there(a) == is_there(b);
   std::ifstream one(a, std::ios::binary), other(b, std::ios::binary);
@@ -274,7 +267,7 @@ Result<Installed> install_package(const Package& package, const Expected& expect
     if (!scratch) return fail(scratch.error());
     return prepare(package, expected, *folder, scratch->path(), options);
   }
-  auto shelf = open_shelf(folder->path, options);
+  auto shelf = Shelf::open(folder->path, options.deadline);
   if (!shelf) return fail(shelf.error());
   const interrupt::Hold hold;  // until all is as it was, or as it shall be
   auto staged = shelf->stage();
@@ -300,7 +293,7 @@ Result<Removed> remove_provider(const std::string& name, const InstallOptions& o
   if (options.dry_run) {
     if (auto good = check_shelf(folder->path); !good) return fail(good.error());
   } else {
-    auto opened = open_shelf(folder->path, options);
+    auto opened = Shelf::open(folder->path, options.deadline);
     if (!opened) return fail(opened.error());
     shelf.emplace(std::move(*opened));
   }
@@ -325,6 +318,15 @@ Result<Removed> remove_provider(const std::string& name, const InstallOptions& o
   return report;
 }
 
+std::string kept_version(const Found& provider, const SearchOptions& search) {
+  const std::string& name = provider.manifest.name;
+  const fs::path place = provider.path.parent_path();
+  if (place.filename() != name) return {};
+  const auto kept =
+      examine(search, library_in(previous_folder(place.parent_path(), name), name), provider.origin);
+  return kept ? kept->manifest.version : std::string();
+}
+
 Result<RolledBack> rollback_provider(const std::string& name, const InstallOptions& options) {
   if (auto good = check_name(name); !good) return fail(good.error());
   auto folder = install_folder(options.search);
@@ -344,7 +346,7 @@ Result<RolledBack> rollback_provider(const std::string& name, const InstallOptio
   if (options.dry_run) {
     if (auto good = check_shelf(folder->path); !good) return fail(good.error());
   } else {
-    auto opened = open_shelf(folder->path, options);
+    auto opened = Shelf::open(folder->path, options.deadline);
     if (!opened) return fail(opened.error());
     shelf.emplace(std::move(*opened));
   }

@@ -22,6 +22,7 @@ namespace cnspec::provider {
 struct InstallOptions {
   SearchOptions search;  // as for discover(): says what is trusted, what shadows what, and where to install
   PackageTools tools;
+  // Until then others that change the folder are waited for.
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   bool dry_run = false;  // all is checked, nothing changed
   bool force = false;    // install although it shadows a provider that somebody put there by hand
@@ -56,6 +57,9 @@ struct Removed {
   std::optional<Found> now;                  // the provider of that name that is used from now on
 };
 Result<Removed> remove_provider(const std::string& name, const InstallOptions& options);
+
+// The version that is kept of an installed provider; empty when there is none that could be put back.
+std::string kept_version(const Found& provider, const SearchOptions& search);
 
 // Exchanges a provider with the version before it; twice is as never.
 struct RolledBack {

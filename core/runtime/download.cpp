@@ -5,7 +5,6 @@
 
 #include "base/text.hpp"
 #include "provider/network.hpp"
-#include "upstream/registry.hpp"
 
 namespace cnspec::runtime {
 namespace {
@@ -16,16 +15,16 @@ using transport::Response;
 constexpr std::string_view kHttps = "https://";
 constexpr std::string_view kHttp = "http://";
 constexpr int kMaxHops = 5;
-constexpr std::chrono::seconds kSilence{30};
 
 std::string_view without_query(std::string_view url) { return url.substr(0, url.find_first_of("?#")); }
 
 // Asks what is there and reads none of it; the head of the answer goes to `head`.
-Request probe(const std::string& url, transport::Deadline deadline, const std::shared_ptr<Response>& head) {
+Request probe(const std::string& url, transport::Deadline deadline, std::chrono::milliseconds silence,
+              const std::shared_ptr<Response>& head) {
   Request request;
   request.url = url;
   request.deadline = deadline;
-  request.max_silence = kSilence;
+  request.max_silence = silence;
   request.sink = [head](const Response& came, std::string_view) {
     *head = came;
     return false;
@@ -64,11 +63,12 @@ bool is_redirection(int status) {
 }
 
 // As a registry has them: the folder, and the file in it.
-upstream::RegistryOptions folder_of(const std::string& url, transport::Deadline deadline) {
+upstream::RegistryOptions folder_of(const std::string& url, transport::Deadline deadline,
+                                    std::chrono::milliseconds silence) {
   upstream::RegistryOptions options;
   options.base = url.substr(0, without_query(url).rfind('/'));
   options.deadline = deadline;
-  options.max_silence = kSilence;
+  options.max_silence = silence;
   return options;
 }
 
@@ -99,13 +99,14 @@ std::string file_name_of_url(std::string_view url) {
   return std::string(url.substr(slash + 1));
 }
 
-Result<void> download(Runtime& runtime, std::string url, int fd, std::uint64_t max_size) {
+Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadLimits& limits,
+                      upstream::Registry::Progress progress) {
   auto transport = runtime.transport();
   if (!transport) return fail(transport.error());
   const auto deadline = runtime.deadline();
   for (int hops = 0;; ++hops) {
     auto head = std::make_shared<Response>();
-    const auto answer = ask(runtime, **transport, probe(url, deadline, head));
+    const auto answer = ask(runtime, **transport, probe(url, deadline, limits.silence, head));
     // It was us who did not want more of it. Whether it is what was asked for is seen when it is fetched.
     const bool cut_off = !answer && head->status != 0;
     if (!answer && !cut_off) return fail(answer.error());
@@ -116,11 +117,10 @@ Result<void> download(Runtime& runtime, std::string url, int fd, std::uint64_t m
     if (!next) return fail(next.error());
     url = std::move(*next);
   }
-  upstream::RegistryOptions options = folder_of(url, deadline);
+  upstream::RegistryOptions options = folder_of(url, deadline, limits.silence);
   const std::string file = url.substr(options.base.size() + 1);
   upstream::Registry registry(*transport, std::move(options));
-  upstream::Registry::Progress quiet;
-  return runtime.run(registry.download(file, fd, max_size, std::move(quiet)));
+  return runtime.run(registry.download(file, fd, limits.size, std::move(progress)));
 }
 
 }  // namespace cnspec::runtime

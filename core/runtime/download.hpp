@@ -1,11 +1,13 @@
 // A file from anywhere, onto this machine.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "runtime/runtime.hpp"
+#include "upstream/registry.hpp"
 
 namespace cnspec::runtime {
 
@@ -15,8 +17,14 @@ Result<void> check_download_url(std::string_view url, bool plain_is_fine);
 // The last part of its path.
 std::string file_name_of_url(std::string_view url);
 
+struct DownloadLimits {
+  std::uint64_t size = 0;                     // bytes
+  std::chrono::milliseconds silence{30'000};  // so long nothing may come
+};
+
 // Into the file from its beginning, as Registry::download does it. Follows redirections, but never away from
 // https. Blocks; on the thread of the loop.
-Result<void> download(Runtime& runtime, std::string url, int fd, std::uint64_t max_size);
+Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadLimits& limits,
+                      upstream::Registry::Progress progress);
 
 }  // namespace cnspec::runtime
