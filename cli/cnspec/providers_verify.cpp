@@ -210,7 +210,9 @@ std::vector<std::string> child_command(const Globals& globals) {
   auto runtime = runtime::Runtime::create(std::move(options));
   if (!runtime) exit_with(runtime.error());
   auto work = [&](const provider::Limits&) -> Result<bool> {
-    provider::run_check(check, *request, (*runtime)->search(), (*runtime)->services(), pipe);
+    const provider::Surroundings surroundings{(*runtime)->search(), (*runtime)->isolation(),
+                                              (*runtime)->services()};
+    provider::run_check(check, *request, surroundings, pipe);
     return true;
   };
   (void)(*runtime)->run((*runtime)->offload<bool>(work, "the check"));

@@ -30,16 +30,18 @@ constexpr std::size_t kMaxFindings = 50;       // shown of one check
 constexpr std::chrono::milliseconds kPoll{5};  // how soon an end is noticed that no pipe tells of
 
 // The checks in their order. Those that others need come first: when one fails, nothing after it is run.
+enum class Needed { kNot, kGood, kAlive };
 struct Plan {
   const char* name;
-  bool needed;  // by all that follow
-  bool target;  // only with something to connect to
+  Needed needed;  // by all that follow: that it is good, or that the process survives it
+  bool target;    // only with something to connect to
 };
-constexpr Plan kPlan[] = {
-    {"file", true, false},     {"manifest", true, false},   {"load", true, false},
-    {"abi", true, false},      {"open", true, false},       {"behaviour", false, false},
-    {"threads", false, false}, {"leaks", false, false},     {"cancellation", false, false},
-    {"handles", false, false}, {"isolation", false, false}, {"fetch", false, true}};
+constexpr Plan kPlan[] = {{"file", Needed::kGood, false},        {"manifest", Needed::kGood, false},
+                          {"load", Needed::kGood, false},        {"abi", Needed::kGood, false},
+                          {"open", Needed::kGood, false},        {"behaviour", Needed::kAlive, false},
+                          {"threads", Needed::kNot, false},      {"leaks", Needed::kNot, false},
+                          {"cancellation", Needed::kNot, false}, {"handles", Needed::kNot, false},
+                          {"isolation", Needed::kNot, false},    {"fetch", Needed::kNot, true}};
 
 class Descriptor {
  public:
@@ -286,13 +288,14 @@ std::string first_words(const std::string& text) {
 
 // Whatever the child could not say itself.
 void judge_end(const Ended& ended, const Report& report, std::chrono::milliseconds limit, Check& check) {
-  const std::string where = report.step.empty() ? "" : ": " + report.step;
+  const std::string where = report.step.empty() ? "" : " in " + report.step;
   const auto add = [&](std::string what, std::string hint) {
     check.findings.push_back({true, std::move(what), std::move(hint)});
   };
   if (ended.timed_out && !report.done) {
-    add("did not return within " + duration_text(limit) + where,
-        "Poll cancelled(), mind the deadline, and let nothing wait for ever. The process was killed.");
+    add("did not return" + (report.step.empty() ? "" : " from " + report.step) + " within " +
+            duration_text(limit),
+        "Let nothing wait for ever: poll cancelled(), and mind the deadline. The process was killed.");
   } else if (ended.timed_out) {
     add("does not let the process end: it was still there after " + duration_text(limit),
         "Join in close every thread that the provider started, and start nothing when the process ends.");
@@ -315,7 +318,8 @@ void judge_end(const Ended& ended, const Report& report, std::chrono::millisecon
             (words.empty() ? "" : ": " + words),
         "A provider never calls exit: return a code, and say why with set_error.");
   }
-  if (!ended.orphans.empty()) {
+  // The helpers of one that died may be about to end themselves.
+  if (report.done && !ended.orphans.empty()) {
     add("left " + std::to_string(ended.orphans.size()) +
             (ended.orphans.size() == 1 ? " process behind: " : " processes behind: ") +
             join(ended.orphans, ", "),
@@ -383,20 +387,23 @@ std::vector<Check> verify(const VerifyRequest& request, const VerifyOptions& opt
       check.result = Check::Result::kNotRun;
       check.notes.push_back("name a connector and its arguments to have everything fetched");
     } else {
-      if (options.begins) options.begins(check.name);
       std::vector<std::string> argv = options.child;
       argv.push_back(check.name);
       const auto limit = limit_of(options);
       const auto ended = Child::run(argv, input, limit);
+      bool done = false;
       if (!ended) {
         check.findings.push_back({true, "could not be run: " + printable(ended.error().message()), ""});
       } else {
         const Report report = read_report(ended->report, check);
+        done = report.done;
         judge_end(*ended, report, limit, check);
         judge_output(*ended, report, out_said, err_said, check);
       }
       conclude(check);
-      if (plan.needed && check.result == Check::Result::kFailed) failed = check.name;
+      if (check.result == Check::Result::kFailed &&
+          (plan.needed == Needed::kGood || (plan.needed == Needed::kAlive && !done)))
+        failed = check.name;
     }
     out.push_back(std::move(check));
   }

@@ -4,13 +4,13 @@
 
 #include <chrono>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
+#include "provider/open.hpp"
 #include "provider/provider.hpp"
 
 namespace cnspec::provider {
@@ -43,18 +43,23 @@ struct VerifyOptions {
   std::vector<std::string> child;
   std::chrono::milliseconds limit;  // of one check
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();  // of all
-  // Called before each check.
-  std::function<void(const std::string& check)> begins;
 };
 
 // The parent's half. Checks that need one that failed are not run. Makes this process the one that adopts
 // orphans, so that nothing a provider started outlives its check.
 std::vector<Check> verify(const VerifyRequest& request, const VerifyOptions& options);
 
+// What the program knows of providers and gives to them.
+struct Surroundings {
+  SearchOptions search;       // whose signatures count
+  IsolationPolicy isolation;  // what no provider may read
+  Services services;
+};
+
 // The child's half: runs one check in this process, on a thread that may block, and tells the parent through
 // `pipe`. Runs the provider's code.
-void run_check(std::string_view check, const VerifyRequest& request, const SearchOptions& search,
-               const Services& services, int pipe);
+void run_check(std::string_view check, const VerifyRequest& request, const Surroundings& surroundings,
+               int pipe);
 
 // The request on its way to the child.
 std::string to_json(const VerifyRequest& request);
