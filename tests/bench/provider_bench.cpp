@@ -3,6 +3,8 @@
 #include <benchmark/benchmark.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -12,6 +14,7 @@
 #include "many_providers.hpp"
 #include "provider/discovery.hpp"
 #include "provider/elf.hpp"
+#include "provider/open.hpp"
 #include "provider/provider.hpp"
 #include "support/process.hpp"
 
@@ -82,6 +85,73 @@ void fetch_string_field(benchmark::State& state) {
                          benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(fetch_string_field)->Arg(1)->Arg(10)->Unit(benchmark::kMillisecond);
+
+IsolationPolicy isolated() {
+  IsolationPolicy policy;
+  policy.host_program = cnspec::test::program("cnspec-provider-host");
+  return policy;
+}
+
+IsolationPolicy in_process() {
+  IsolationPolicy policy;
+  policy.flags = {{"*", Isolation::kNone}};
+  return policy;
+}
+
+// 100,000 rows of two strings, wherever the provider runs.
+void fetch_rows(benchmark::State& state, const IsolationPolicy& policy) {
+  const TempDir folder;
+  fill_with_providers(folder, 1);
+  const Inventory inventory = find_all(folder);
+  Limits limits;
+  limits.deadline = std::chrono::steady_clock::now() + std::chrono::hours(1);
+  auto provider = open_provider(inventory.active.at(0), policy, {}, limits);
+  if (!provider) return state.SkipWithError(provider.error().message().c_str());
+  auto connection = (*provider)->connect({"bench0000", {}, {}, {}}, limits);
+  if (!connection) return state.SkipWithError(connection.error().message().c_str());
+  constexpr std::int64_t kRows = 100'000;
+  const FetchRequest request{"row", "", {"f0", "f1"}, {{"count", Value(kRows)}}};
+  for (auto _ : state) {
+    auto rows = (*connection)->fetch(request, limits);
+    if (!rows) return state.SkipWithError(rows.error().message().c_str());
+    benchmark::DoNotOptimize(rows->data());
+  }
+  state.counters["rows"] =
+      benchmark::Counter(static_cast<double>(kRows), benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK_CAPTURE(fetch_rows, in_process, in_process())->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK_CAPTURE(fetch_rows, isolated, isolated())->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// The cheapest child there could be: one that loads the library, calls its entry function and ends.
+void start_bare_child(benchmark::State& state) {
+  const TempDir folder;
+  fill_with_providers(folder, 1);
+  const std::string library = (folder / "bench0000.so").string();
+  for (auto _ : state) {
+    const char* const argv[] = {BENCH_BARE_CHILD, library.c_str(), nullptr};
+    pid_t pid = 0;
+    int status = 0;
+    if (::posix_spawn(&pid, argv[0], nullptr, nullptr, const_cast<char* const*>(argv), environ) != 0 ||
+        ::waitpid(pid, &status, 0) != pid || status != 0)
+      return state.SkipWithError("the child failed");
+  }
+}
+
+// From nothing to an open provider.
+void start_isolated_provider(benchmark::State& state) {
+  const TempDir folder;
+  fill_with_providers(folder, 1);
+  const Inventory inventory = find_all(folder);
+  for (auto _ : state) {
+    auto provider = open_provider(inventory.active.at(0), isolated(), {}, {});
+    if (!provider) return state.SkipWithError(provider.error().message().c_str());
+    state.PauseTiming();
+    provider->reset();
+    state.ResumeTiming();
+  }
+}
+BENCHMARK(start_bare_child)->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK(start_isolated_provider)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
 void read_one_manifest(benchmark::State& state) {
   const int fd = ::open(BENCH_PROVIDER, O_RDONLY | O_CLOEXEC);

@@ -1,0 +1,484 @@
+// Providers in processes of their own: what they send arrives as it would from this process, and whatever
+// becomes of one is one error, while nothing of it is left.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "provider/discovery.hpp"
+#include "provider/open.hpp"
+#include "support/cnspec.hpp"
+#include "support/process.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace cnspec::provider;
+using cnspec::Error;
+using cnspec::ErrorKind;
+using cnspec::Result;
+using cnspec::test::kPatience;
+using cnspec::test::Process;
+using cnspec::test::program;
+using cnspec::test::read_file;
+using cnspec::test::TempDir;
+using Clock = std::chrono::steady_clock;
+
+Limits within(std::chrono::milliseconds time = kPatience) {
+  Limits limits;
+  limits.deadline = Clock::now() + time;
+  return limits;
+}
+
+Limits cancelled() {
+  Limits limits = within();
+  limits.cancelled = std::make_shared<std::atomic<bool>>(true);
+  return limits;
+}
+
+// One provider in a folder of its own, run as the policy says: isolated, unless told otherwise.
+class Home {
+ public:
+  explicit Home(const std::string& library) {
+    const std::string name = fs::path(library).filename().string();
+    folder_.write(name, read_file(library), 0755);
+    SearchOptions options;
+    options.flag_paths = {folder_.path().string()};
+    Inventory inventory = discover(options);
+    for (Found& found : inventory.active) {
+      if (found.path.parent_path() == folder_.path()) found_ = std::move(found);
+    }
+    EXPECT_FALSE(found_.path.empty()) << name << " was not found";
+    policy_.host_program = program("cnspec-provider-host");
+    services_.log = [this](cnspec::log::Level, std::string_view line) {
+      const std::lock_guard lock(mutex_);
+      lines_.emplace_back(line);
+    };
+  }
+
+  Services& services() { return services_; }
+  IsolationPolicy& policy() { return policy_; }
+  const Found& found() const { return found_; }
+  fs::path folder() const { return folder_.path(); }
+  Result<std::unique_ptr<Provider>> open() { return open_provider(found_, policy_, services_, within()); }
+  std::vector<std::string> lines() {
+    const std::lock_guard lock(mutex_);
+    return lines_;
+  }
+  bool logged(const std::string& line) {
+    const auto all = lines();
+    return std::find(all.begin(), all.end(), line) != all.end();
+  }
+
+ private:
+  TempDir folder_;
+  Found found_;
+  IsolationPolicy policy_;
+  Services services_;
+  std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+// The unruly provider, connected.
+class Unruly : public Home {
+ public:
+  explicit Unruly(const std::string& word = "") : Home(UNRULY_PROVIDER) {
+    auto opened = open();
+    if (!opened) throw std::runtime_error(opened.error().message());
+    provider_ = std::move(*opened);
+    ConnectRequest request{"unruly", {}, {}, {{"password", "hunter2"}}};
+    if (!word.empty()) request.args = {word};
+    auto connected = provider_->connect(request, within());
+    if (!connected) throw std::runtime_error(connected.error().message());
+    connection_ = std::move(*connected);
+  }
+
+  Result<std::vector<Row>> fetch(const std::string& deed, const Limits& limits = within()) {
+    return connection_->fetch({"thing", deed, {"text", "number"}, {}}, limits);
+  }
+  Error error(const std::string& deed, const Limits& limits = within()) {
+    auto rows = fetch(deed, limits);
+    return rows ? Error("no error") : rows.error();
+  }
+  void disconnect() { connection_.reset(); }
+  void close() { provider_.reset(); }
+
+ private:
+  std::unique_ptr<Provider> provider_;
+  std::unique_ptr<Connection> connection_;
+};
+
+bool exists(pid_t pid) { return ::kill(pid, 0) == 0 || errno != ESRCH; }
+
+bool goes(pid_t pid) {
+  const auto end = Clock::now() + kPatience;
+  while (exists(pid)) {
+    if (Clock::now() > end) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+// The numbers in "... processes 1 2 3 end".
+std::vector<pid_t> pids_in(const std::string& text) {
+  std::vector<pid_t> pids(3);
+  const auto at = text.find("processes ");
+  if (at == std::string::npos ||
+      std::sscanf(text.c_str() + at, "processes %d %d %d end", &pids[0], &pids[1], &pids[2]) != 3)
+    return {};
+  return pids;
+}
+
+std::string flat(const std::vector<Row>& rows) {
+  std::string out;
+  for (const Row& row : rows) {
+    out += row.type + " " + row.id;
+    for (std::size_t i = 0; i < row.size(); ++i) out += "|" + row.name(i) + "=" + to_text(row.value(i));
+    out += "\n";
+  }
+  return out;
+}
+
+// ---- What arrives ----
+
+TEST(Isolated, RequestsAndRowsArriveWhole) {
+  Unruly unruly("word");
+  auto rows = unruly.fetch("greet");
+  ASSERT_TRUE(rows) << rows.error().message();
+  EXPECT_EQ(flat(*rows), "thing t|text=word|number=22\nthing t|text=password|number=1\n");
+  rows = unruly.fetch("many");
+  ASSERT_TRUE(rows) << rows.error().message();
+  ASSERT_EQ(rows->size(), 20000u);
+  EXPECT_EQ(to_text(*rows->back().find("number")), "19999");
+}
+
+// Whatever a provider does with the ABI: the same answer, and the same words when it is wrong.
+TEST(Isolated, AnswersAsInThisProcess) {
+  Home inside(BEHAVE_PROVIDER), isolated(BEHAVE_PROVIDER);
+  inside.policy().flags = {{"*", Isolation::kNone}};
+  for (Home* home : {&inside, &isolated}) {
+    home->services().http = [](cnspec::transport::Request request) -> Result<cnspec::transport::Response> {
+      if (request.url.ends_with("/gone")) return cnspec::fail("nobody is there", ErrorKind::kUnavailable);
+      return cnspec::transport::Response{200, {{"x-a", "1"}}, request.method + " " + request.url};
+    };
+  }
+  auto here = inside.open(), there = isolated.open();
+  ASSERT_TRUE(here) << here.error().message();
+  ASSERT_TRUE(there) << there.error().message();
+  for (const char* mode : {"good",
+                           "config",
+                           "args",
+                           "http",
+                           "http-header",
+                           "undeclared-type",
+                           "type-no-utf8",
+                           "id-no-utf8",
+                           "no-begin",
+                           "end-alone",
+                           "two-begins",
+                           "no-end",
+                           "wrong-type",
+                           "undeclared-field",
+                           "field-number",
+                           "null-value",
+                           "unset",
+                           "unknown-type",
+                           "endless-string",
+                           "null-array",
+                           "null-ref",
+                           "wrong-ref",
+                           "wrong-time",
+                           "too-deep",
+                           "wrong-item",
+                           "other-thread",
+                           "allowed-elsewhere",
+                           "mixed-handles",
+                           "message-lines",
+                           "message-huge",
+                           "huge-string",
+                           "identify-none",
+                           "identify-two",
+                           "identify-pot"}) {
+    for (const char* id : {"port", "tags", "labels", "https://good.example.com/x",
+                           "https://good.example.com/gone", "https://bad.example.com/"}) {
+      std::string said[2];
+      for (int i = 0; i < 2; ++i) {
+        auto connection = (i == 0 ? *here : *there)->connect({"bad", {mode}, {}, {}}, within());
+        ASSERT_TRUE(connection) << connection.error().message();
+        if (std::string_view(mode).starts_with("identify")) {
+          auto row = (*connection)->identify(within());
+          said[i] = row ? flat({*row}) : row.error().message() + "|" + row.error().hint();
+          continue;
+        }
+        auto rows = (*connection)->fetch({"pot", id, {"cups"}, {{"room", Value("kitchen")}}}, within());
+        said[i] = rows ? flat(*rows) : rows.error().message() + "|" + rows.error().hint();
+      }
+      EXPECT_EQ(said[0], said[1]) << mode << " " << id;
+      if (said[0].find(id) == std::string::npos && std::string_view(mode) != "http" &&
+          std::string_view(mode) != "config")
+        break;  // what it is asked for makes no difference
+    }
+  }
+}
+
+TEST(Isolated, ErrorsOfTheLoaderAndOfOpenAreTheSame) {
+  for (const char* name : {"missing_symbol", "size_0", "no_fetch", "undefined_symbol", "missing_dependency",
+                           "other_manifest", "open_fails", "open_fails_silently", "constructor"}) {
+    Home home(std::string(BAD_PROVIDERS) + "/" + name + ".so");
+    auto there = home.open();
+    home.policy().flags = {{"bad", Isolation::kNone}};
+    auto here = home.open();
+    ASSERT_FALSE(here);
+    ASSERT_FALSE(there);
+    EXPECT_EQ(there.error().message(), here.error().message());
+  }
+}
+
+// ---- How they end ----
+
+TEST(Isolated, HalfARowSetIsAnError) {
+  Unruly unruly;
+  const Error error = unruly.error("half");
+  EXPECT_EQ(error.message(), "provider \"unruly\": fetch thing: its process was ended by SIGKILL (Killed)");
+}
+
+TEST(Isolated, ACrashIsOneErrorWithTheLastLines) {
+  Unruly unruly;
+  const Error error = unruly.error("crash");
+  EXPECT_EQ(error.message(),
+            "provider \"unruly\": fetch thing: its process was ended by SIGSEGV (Segmentation fault)");
+  EXPECT_EQ(error.hint(), "Its last line was: \"about to crash \\x1b[31m\"");
+  EXPECT_EQ(unruly.error("exit").message(),
+            "provider \"unruly\": fetch thing: its process ended with the exit code 0 before it answered");
+}
+
+TEST(Isolated, AClosedChannelAndNonsenseAreNamed) {
+  struct Case {
+    const char* deed;
+    const char* said;
+  };
+  for (const Case& c : {
+           Case{"close channel", "closed the channel to the program"},
+           Case{"close and hang", "closed the channel to the program, and was ended"},
+           Case{"garbage", "broke the protocol and was ended: it sent a frame of the unknown kind 542068270"},
+           Case{
+               "huge frame",
+               "broke the protocol and was ended: it sent a frame of 4294967280 bytes, at most 269484032 are "
+               "taken"},
+           Case{"other answer", "broke the protocol and was ended: it answered what it was not asked"},
+       }) {
+    Unruly unruly;
+    EXPECT_EQ(unruly.error(c.deed).message(), std::string("provider \"unruly\": fetch thing: ") + c.said);
+  }
+}
+
+TEST(Isolated, EndlessRowsEndAtTheDeadline) {
+  Unruly unruly;
+  const Error error = unruly.error("endless", within(std::chrono::milliseconds(500)));
+  EXPECT_EQ(error.kind(), ErrorKind::kTimeout);
+  EXPECT_EQ(error.message(),
+            "provider \"unruly\": fetch thing: did not answer by its deadline; its process was ended");
+}
+
+TEST(Isolated, AHangEndsAtTheDeadline) {
+  Unruly unruly;
+  const Error error = unruly.error("hang", within(std::chrono::milliseconds(300)));
+  EXPECT_EQ(error.kind(), ErrorKind::kTimeout);
+  EXPECT_EQ(error.message(),
+            "provider \"unruly\": fetch thing: did not answer by its deadline; its process was ended");
+  auto rows = unruly.fetch("greet");
+  EXPECT_TRUE(rows) << rows.error().message();
+}
+
+TEST(Isolated, ACancelledCallEndsByItselfOrIsEnded) {
+  Unruly unruly;
+  EXPECT_EQ(unruly.error("until cancelled", cancelled()).message(),
+            "provider \"unruly\": fetch thing: it was cancelled");
+  for (const char* deed : {"hang", "hang deaf"}) {
+    const Error error = unruly.error(deed, cancelled());
+    EXPECT_EQ(error.kind(), ErrorKind::kCancelled);
+    EXPECT_EQ(error.message(),
+              "provider \"unruly\": fetch thing: did not stop when it was cancelled; its process was ended");
+  }
+}
+
+TEST(Isolated, StartsAgainThreeTimesAndConnectsAsBefore) {
+  Unruly unruly("word");
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_NE(unruly.error("crash").message().find("SIGSEGV"), std::string::npos);
+    auto rows = unruly.fetch("greet");
+    ASSERT_TRUE(rows) << rows.error().message();
+    EXPECT_EQ(flat(*rows), "thing t|text=word|number=22\nthing t|text=password|number=1\n");
+  }
+  EXPECT_NE(unruly.error("crash").message().find("SIGSEGV"), std::string::npos);
+  EXPECT_EQ(unruly.error("greet").message(),
+            "provider \"unruly\": fetch thing: its process has ended 4 times and is not started any more");
+}
+
+TEST(Isolated, WhatFailsAtTheEndIsLogged) {
+  Unruly unruly("crash at the end");
+  unruly.disconnect();
+  unruly.close();
+  EXPECT_TRUE(unruly.logged(
+      "provider \"unruly\": disconnect: its process was ended by SIGSEGV (Segmentation fault)"));
+}
+
+// ---- What is left ----
+
+TEST(Isolated, LeavesNoProcess) {
+  Unruly unruly;
+  EXPECT_NE(unruly.error("processes and crash").message().find("SIGSEGV"), std::string::npos);
+  std::vector<pid_t> pids;
+  for (const std::string& line : unruly.lines()) {
+    if (pids.empty()) pids = pids_in(line);
+  }
+  ASSERT_EQ(pids.size(), 3u);
+  for (const pid_t pid : pids) EXPECT_FALSE(exists(pid)) << pid;
+
+  auto rows = unruly.fetch("processes");
+  ASSERT_TRUE(rows) << rows.error().message();
+  unruly.disconnect();
+  unruly.close();
+  for (const Row& row : *rows) EXPECT_FALSE(exists(std::stoi(row.text("number")))) << row.text("text");
+}
+
+TEST(Isolated, LeavesNoProcessWhenTheProgramIsKilled) {
+  const Home home(UNRULY_PROVIDER);
+  cnspec::test::ProcessOptions options;
+  options.env["HOME"] = home.folder().string();
+  options.env["PROVIDERS_PATH"] = home.folder().string();
+  Process cnspec = Process::start(
+      {program("cnspec"), "--log-level", "info", "--timeout", "60s", "discover", "unruly", "linger"},
+      options);
+  ASSERT_TRUE(cnspec.wait_for_err(" end"));
+  cnspec.signal(SIGKILL);
+  const auto result = cnspec.wait();
+  const auto pids = pids_in(result.err);
+  ASSERT_EQ(pids.size(), 3u) << result.err;
+  for (const pid_t pid : pids) EXPECT_TRUE(goes(pid)) << pid;
+}
+
+TEST(Isolated, EndsWithTheProgramAtItsDeadline) {
+  const Home home(UNRULY_PROVIDER);
+  cnspec::test::ProcessOptions options;
+  options.env["HOME"] = home.folder().string();
+  options.env["PROVIDERS_PATH"] = home.folder().string();
+  const auto result = cnspec::test::run(
+      {program("cnspec"), "--log-level", "info", "--timeout", "1s", "discover", "unruly", "linger"}, options);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find(
+                "x provider \"unruly\": identify: did not answer by its deadline; its process was ended\n"),
+            std::string::npos)
+      << result.err;
+  const auto pids = pids_in(result.err);
+  ASSERT_EQ(pids.size(), 3u) << result.err;
+  for (const pid_t pid : pids) EXPECT_FALSE(exists(pid)) << pid;
+}
+
+// ---- What it gets ----
+
+TEST(Isolated, SeesOnlyWhatItsManifestNames) {
+  ::setenv("UNRULY_SEEN", "1", 1);
+  ::setenv("UNSEEN_SECRET", "1", 1);
+  ::setenv("MONDOO_CONFIG_BASE64", "c2VjcmV0", 1);
+  Unruly unruly;
+  auto rows = unruly.fetch("environment");
+  for (const char* name : {"UNRULY_SEEN", "UNSEEN_SECRET", "MONDOO_CONFIG_BASE64"}) ::unsetenv(name);
+  ASSERT_TRUE(rows) << rows.error().message();
+  const std::string all = flat(*rows);
+  for (const char* seen : {"text=UNRULY_SEEN=1|", "text=PATH=", "text=TMPDIR="})
+    EXPECT_NE(all.find(seen), std::string::npos) << seen << all;
+  for (const char* hidden : {"UNSEEN_SECRET", "MONDOO_", "LD_PRELOAD"})
+    EXPECT_EQ(all.find(hidden), std::string::npos) << hidden << all;
+}
+
+TEST(Isolated, GetsNoDescriptorButItsOwn) {
+  const int open = ::dup(STDERR_FILENO);  // not to be closed on exec
+  Unruly unruly;
+  auto rows = unruly.fetch("descriptors");
+  ::close(open);
+  ASSERT_TRUE(rows) << rows.error().message();
+  for (const Row& row : *rows) EXPECT_LE(std::stoi(row.text("number")), 4) << row.text("number");
+}
+
+TEST(Isolated, StandardStreamsBecomeLinesOfTheLog) {
+  Unruly unruly;
+  auto rows = unruly.fetch("standard streams");
+  ASSERT_TRUE(rows) << rows.error().message();
+  EXPECT_EQ(flat(*rows), "thing t|text=read|number=0\n");
+  unruly.disconnect();
+  unruly.close();
+  for (const char* line : {"on standard output", "on standard error", "without an end"})
+    EXPECT_TRUE(unruly.logged(std::string("provider \"unruly\": ") + line)) << line;
+}
+
+TEST(Isolated, LogsNoMoreThanIsKept) {
+  Unruly unruly;
+  auto rows = unruly.fetch("chatter");
+  ASSERT_TRUE(rows) << rows.error().message();
+  unruly.disconnect();
+  unruly.close();
+  EXPECT_EQ(unruly.lines().size(), 1000u);
+  EXPECT_TRUE(unruly.logged("provider \"unruly\": logs more than is kept; the rest is dropped"));
+}
+
+// ---- Who runs where ----
+
+TEST(Policy, BundledRunInTheProcessAndAllOthersInTheirOwn) {
+  Found ours, theirs;
+  ours.manifest.name = theirs.manifest.name = "x";
+  ours.origin = Origin::kBundled;
+  theirs.origin = Origin::kUser;
+  const auto isolates = [&](IsolationRules configured, IsolationRules flags) {
+    const IsolationPolicy policy{std::move(configured), std::move(flags), {}, {}};
+    return std::pair(policy.isolates(ours), policy.isolates(theirs));
+  };
+  using Both = std::pair<bool, bool>;
+  EXPECT_EQ(isolates({}, {}), Both(false, true));
+  EXPECT_EQ(isolates({{"*", Isolation::kProcess}}, {}), Both(true, true));
+  EXPECT_EQ(isolates({{"*", Isolation::kProcess}, {"x", Isolation::kAuto}}, {}), Both(false, true));
+  EXPECT_EQ(isolates({{"x", Isolation::kNone}}, {}), Both(false, true));
+  EXPECT_EQ(isolates({}, {{"*", Isolation::kNone}}), Both(false, false));
+  EXPECT_EQ(isolates({}, {{"y", Isolation::kNone}}), Both(false, true));
+  EXPECT_EQ(isolates({{"*", Isolation::kProcess}}, {{"x", Isolation::kNone}}), Both(false, false));
+}
+
+// A program beside which there is a tripwire in place of cnspec-provider-host.
+TEST(Policy, StatusStartsNoProcess) {
+  const TempDir tree;
+  fs::create_directories(tree / "bin");
+  fs::create_directories(tree / "providers");
+  fs::copy_file(program("cnspec"), tree / "bin/cnspec");
+  fs::create_directory_symlink(fs::path(program("cnspec")).parent_path().parent_path() / "lib", tree / "lib");
+  tree.write("bin/cnspec-provider-host", "#!/bin/sh\necho started >> '" + (tree / "wire").string() + "'\n",
+             0755);
+  const std::string bytes = read_file(UNRULY_PROVIDER);
+  for (char letter = 'a'; letter < 'a' + 20; ++letter) {
+    std::string one = bytes;
+    for (auto at = one.find("unruly"); at != std::string::npos; at = one.find("unruly", at + 1))
+      one[at] = letter;
+    tree.write(std::string("providers/") + letter + "nruly.so", one, 0755);
+  }
+  cnspec::test::ProcessOptions options;
+  options.env["HOME"] = tree.path().string();
+  options.env["PROVIDERS_PATH"] = (tree / "providers").string();
+  options.env["MONDOO_API_ENDPOINT"] = "http://127.0.0.1:1";
+  options.env["MONDOO_UPDATES_URL"] = "http://127.0.0.1:1";
+  const auto status = cnspec::test::run({(tree / "bin/cnspec").string(), "status", "-o", "json"}, options);
+  EXPECT_NE(status.out.find("\"tnruly\""), std::string::npos) << status.out << status.err;
+  EXPECT_FALSE(fs::exists(tree / "wire"));
+  const auto discover = cnspec::test::run({(tree / "bin/cnspec").string(), "discover", "tnruly"}, options);
+  EXPECT_EQ(discover.exit_code, 1);
+  EXPECT_TRUE(fs::exists(tree / "wire")) << discover.err;
+}
+
+}  // namespace
