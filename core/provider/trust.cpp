@@ -100,14 +100,6 @@ std::string TrustedFile::descriptor_path() const {
   return ours ? path : "/proc/self" + number;
 }
 
-bool TrustedFile::still_there() const {
-  struct stat now {};
-  // The time of the last change covers contents, owner and mode, and cannot be set back.
-  return ::stat(path_.c_str(), &now) == 0 && now.st_dev == info_.st_dev && now.st_ino == info_.st_ino &&
-         now.st_size == info_.st_size && now.st_ctim.tv_sec == info_.st_ctim.tv_sec &&
-         now.st_ctim.tv_nsec == info_.st_ctim.tv_nsec;
-}
-
 bool TrustedFile::unchanged() const {
   struct stat now {};
   return ::fstat(fd_, &now) == 0 && now.st_size == info_.st_size &&

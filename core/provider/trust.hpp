@@ -28,11 +28,10 @@ class TrustedFile {
   // A copy in memory that nobody can change: fd() is no longer the file at path().
   bool sealed() const { return sealed_; }
 
-  // A path that leads to what fd() is, for the loader and for debuggers; as long as this is open.
+  // A path that leads to what fd() is, for the loader and for debuggers; as long as this is open. To the
+  // loader, $ORIGIN is then a folder of descriptors: a provider is one file, and nothing beside it is found.
   std::string descriptor_path() const;
 
-  // Whether path() still names the very file that was checked, unchanged.
-  bool still_there() const;
   // Whether the file that was opened is as it was then, wherever it lies by now. Always so when sealed.
   bool unchanged() const;
 
