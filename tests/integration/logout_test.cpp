@@ -15,8 +15,6 @@
 namespace cnspec::test {
 namespace {
 
-constexpr char kAgents[] = "//agents.api.mondoo.app/spaces/test-space/";
-
 class LogoutTest : public testing::Test {
  protected:
   void log_in(const std::string& extra = "") {
