@@ -308,5 +308,427 @@ INSTANTIATE_TEST_SUITE_P(
                 "manifest: connector \"bad\": alias \"bad\" is taken", ""}),
     [](const auto& refusal) { return std::string(refusal.param.name); });
 
+// ---- Libraries and what they do: found, and stopped when they run ----
+
+constexpr char kAbort[] =
+    "Let no exception leave a function of the provider, and return an error where it aborts.";
+constexpr char kExit[] = "A provider never calls exit: return a code, and say why with set_error.";
+constexpr char kHang[] =
+    "Let nothing wait for ever: poll cancelled(), and mind the deadline. The process was killed.";
+constexpr char kTable[] = "Let the entry function return a constant table as provider.h declares it.";
+constexpr char kExport[] = "Export it: with CNSPEC_PROVIDER(...) in C++, with CNSPEC_EXPORT in C.";
+constexpr char kExtension[] =
+    "Compare the whole id, by its length: return NULL for every other, to the last byte.";
+constexpr char kVisibility[] =
+    "Compile with -fvisibility=hidden and link with the version script provider.map.";
+constexpr char kWhy[] =
+    "Before returning a code, call set_error with one sentence: what failed, on what, why.";
+constexpr char kOpen[] =
+    "open makes the instance and needs nothing from outside: move what can fail to connect.";
+constexpr char kRule[] =
+    "Send what provider.yaml declares, or declare what is sent; provider.h has the rules.";
+constexpr char kJoin[] = "Join in close every thread that the provider started.";
+
+// It works, as far as `discover` can tell.
+constexpr char kWorks[] = "";
+
+struct Animal {
+  const char* name;
+  const char* library;
+  const char* deed;      // the connector's argument
+  const char* discover;  // what is said of it in a process of its own; PATH stands for its path
+  const char* check;     // which check of `providers verify` it fails; null: none
+  const char* said;
+  const char* hint;
+};
+void PrintTo(const Animal& animal, std::ostream* out) { *out << animal.name; }
+
+const Animal kAnimals[] = {
+    // ABI
+    {"missing_symbol", "missing_symbol", "x",
+     "x provider \"bad\": load PATH: speaks no version of the ABI that this cnspec does: expected the "
+     "function "
+     "cnspec_provider_entry_v1, found none of that kind\n",
+     "abi",
+     "speaks no version of the ABI that this cnspec does: expected the function cnspec_provider_entry_v1, "
+     "found none of "
+     "that kind",
+     kExport},
+    {"wrong_major", "wrong_major", "x",
+     "x provider \"bad\": load PATH: speaks no version of the ABI that this cnspec does: expected the "
+     "function "
+     "cnspec_provider_entry_v1, found cnspec_provider_entry_v2\n"
+     "  Use a version of the provider that was built for ABI version 1.\n",
+     "abi",
+     "speaks no version of the ABI that this cnspec does: expected the function cnspec_provider_entry_v1, "
+     "found "
+     "cnspec_provider_entry_v2",
+     kExport},
+    {"newer_minor", "newer_minor", "x",
+     "x provider \"bad\": identify: sent no row, expected one of \"asset\"\n", "abi",
+     "its table speaks ABI 1.7, its manifest says 1.0",
+     "Build the manifest and the code with the same version of the SDK."},
+    {"null_table", "null_table", "x",
+     "x provider \"bad\": load PATH: does not work with this cnspec, which speaks version 1.0 of the ABI\n",
+     "abi", "does not work with this cnspec, which speaks version 1.0 of the ABI", kTable},
+    {"old_hosts_only", "old_hosts_only", "x", kWorks, "abi",
+     "its entry function does not return its table to a newer host (minor version 1)",
+     "Return the same constant table always: newer hosts speak older versions."},
+    {"size_0", "size_0", "x",
+     "x provider \"bad\": load PATH: its table says that it has 0 bytes, expected 80 or more\n", "abi",
+     "its table says that it has 0 bytes, expected 80 or more", kTable},
+    {"size_small", "size_small", "x",
+     "x provider \"bad\": load PATH: its table says that it has 72 bytes, expected 80 or more\n", "abi",
+     "its table says that it has 72 bytes, expected 80 or more", kTable},
+    {"size_huge", "size_huge", "x",
+     "x provider \"bad\": load PATH: its table says that it has 4294967295 bytes, expected 80\n", "abi",
+     "its table says that it has 4294967295 bytes, expected 80", kTable},
+    {"no_close", "no_close", "x",
+     "x provider \"bad\": load PATH: its table has no callback \"close\" (NULL)\n", "abi",
+     "its table has no callback \"close\" (NULL)", kTable},
+    {"extra_export", "extra_export", "x", kWorks, "abi",
+     "exports 1 symbol besides its entry function: kettle_helper", kVisibility},
+    {"clashing_symbol", "clash_one", "x", "→ name:           one\n", "abi",
+     "exports 1 symbol besides its entry function: kettle_name", kVisibility},
+    {"extension_with_garbage", "extension_with_garbage", "x", kWorks, "abi",
+     "has the extension \"cnspec.discovery/1\" also with garbage behind its id", kExtension},
+    {"every_extension", "every_extension", "x", kWorks, "abi", "has an extension \"\", which there is not",
+     kExtension},
+    // Load
+    {"missing_dependency", "missing_dependency", "x",
+     "x provider \"bad\": load PATH: cannot be loaded: it needs libcnspec_test_gone.so, which cannot be "
+     "found\n"
+     "  Install the package that has libcnspec_test_gone.so.\n",
+     "load", "cannot be loaded: it needs libcnspec_test_gone.so, which cannot be found",
+     "Install the package that has libcnspec_test_gone.so."},
+    {"undefined_symbol", "undefined_symbol", "x",
+     "x provider \"bad\": load PATH: cannot be loaded: undefined symbol: "
+     "cnspec_test_symbol_that_nobody_defines\n",
+     "load", "cannot be loaded: undefined symbol: cnspec_test_symbol_that_nobody_defines",
+     "Link the library that has what is missing, with -z defs so that the build finds out."},
+    {"constructor_throws", "constructor_throws", "x",
+     "x provider \"bad\": load PATH: its process was ended by SIGABRT (Aborted)\n"
+     "  Its last line was: \"terminate called without an active exception\"\n",
+     "load", "crashed (SIGABRT) in its constructors: terminate called without an active exception", kAbort},
+    {"constructor_crashes", "constructor_crashes", "x",
+     "x provider \"bad\": load PATH: its process was ended by SIGABRT (Aborted)\n", "load",
+     "crashed (SIGABRT) in its constructors", kAbort},
+    {"constructor_loops", "constructor_loops", "x",
+     "x provider \"bad\": load PATH: did not answer by its deadline; its process was ended\n", "load",
+     "did not return from its constructors within 3s", kHang},
+    {"constructor_exits", "constructor_exits", "x",
+     "x provider \"bad\": load PATH: its process ended with the exit code 0 before it answered\n", "load",
+     "ended the process with exit code 0 in its constructors", kExit},
+    {"constructor_starts_a_thread", "constructor_thread", "x", kWorks, "load",
+     "starts 1 thread when it is loaded", "Start threads in open or later, and join them in close."},
+    {"constructor_writes", "constructor_writes", "x", kWorks, "load",
+     "writes to standard output: \"a kettle on the terminal\\n\"",
+     "Use log: standard output belongs to the program's report."},
+    {"crashes_at_exit", "crashes_at_exit", "x", kWorks, "load", "crashed (SIGABRT) when the process ended",
+     "Free everything in close; let no destructor of a static object and no exit handler need it."},
+    {"static_tls", "static_tls", "x", kWorks, "load",
+     "uses static thread-local storage, of which a process has little for libraries",
+     "Compile without -ftls-model=initial-exec; after about 27 such providers none loads."},
+    // Behaviour
+    {"open_crashes", "open_crashes", "x",
+     "x provider \"bad\": open: its process was ended by SIGABRT (Aborted)\n", "open",
+     "crashed (SIGABRT) in open", kAbort},
+    {"open_hangs", "open_hangs", "x",
+     "x provider \"bad\": open: did not answer by its deadline; its process was ended\n", "open",
+     "did not return from open within 3s", kHang},
+    {"open_exits", "open_exits", "x",
+     "x provider \"bad\": open: its process ended with the exit code 0 before it answered\n", "open",
+     "ended the process with exit code 0 in open", kExit},
+    {"open_fails", "open_fails", "x",
+     "x provider \"bad\": open: the kettle is empty (kettle: 2, floor: 3)\n  Try again: it may work later.\n",
+     "open", "open: the kettle is empty (kettle: 2, floor: 3)", kOpen},
+    {"open_fails_silently", "open_fails_silently", "x",
+     "x provider \"bad\": open: failed without saying why\n", "open", "open: failed without saying why",
+     kWhy},
+    {"open_throws", "open_throws", "x",
+     "x provider \"bad\": open: its process was ended by SIGABRT (Aborted)\n"
+     "  Its last lines were: \"terminate called after throwing an instance of 'std::runtime_error'\" "
+     "\"what():  over the "
+     "edge\"\n",
+     "open", "crashed (SIGABRT) in open: what():  over the edge", kAbort},
+    {"connect_throws", "raw_throw", "connect",
+     "x provider \"bad\": connect: its process was ended by SIGABRT (Aborted)\n"
+     "  Its last lines were: \"terminate called after throwing an instance of 'std::runtime_error'\" "
+     "\"what():  over the "
+     "edge\"\n",
+     "behaviour", "crashed (SIGABRT) in connect bad: what():  over the edge", kAbort},
+    {"identify_throws", "raw_throw", "identify",
+     "x provider \"bad\": identify: its process was ended by SIGABRT (Aborted)\n"
+     "  Its last lines were: \"terminate called after throwing an instance of 'std::runtime_error'\" "
+     "\"what():  over the "
+     "edge\"\n",
+     "behaviour", "crashed (SIGABRT) in identify: what():  over the edge", kAbort},
+    {"close_crashes", "close_crashes", "x",
+     "! provider \"bad\": close: its process was ended by SIGABRT (Aborted)\n", "open",
+     "crashed (SIGABRT) in close", kAbort},
+    {"connect_crashes", "tame", "crash@connect",
+     "x provider \"bad\": connect: its process was ended by SIGABRT (Aborted)\n", "behaviour",
+     "crashed (SIGABRT) in connect bad", kAbort},
+    {"connect_hangs", "tame", "hang@connect",
+     "x provider \"bad\": connect: did not answer by its deadline; its process was ended\n", "behaviour",
+     "did not return from connect bad within 3s", kHang},
+    {"connect_exits", "tame", "exit@connect",
+     "x provider \"bad\": connect: its process ended with the exit code 0 before it answered\n", "behaviour",
+     "ended the process with exit code 0 in connect bad", kExit},
+    {"connect_fails_silently", "tame", "silent@connect",
+     "x provider \"bad\": connect: failed without saying why\n", "behaviour",
+     "connect: failed without saying why", kWhy},
+    {"connect_closes_everything", "tame", "closes@connect",
+     "x provider \"bad\": connect: closed the channel to the program\n", "behaviour", "...", ""},
+    {"identify_crashes", "tame", "crash@identify",
+     "x provider \"bad\": identify: its process was ended by SIGABRT (Aborted)\n", "behaviour",
+     "crashed (SIGABRT) in identify", kAbort},
+    {"identify_hangs", "tame", "hang@identify",
+     "x provider \"bad\": identify: did not answer by its deadline; its process was ended\n", "behaviour",
+     "did not return from identify within 3s", kHang},
+    {"identify_writes", "tame", "stdout@identify", kWorks, "behaviour",
+     "writes to standard output: \"a kettle on the terminal\\n\"",
+     "Use log: standard output belongs to the program's report."},
+    {"identify_forks", "tame", "forks@identify",
+     "x provider \"bad\": identify: was stopped: it lacks the capability exec...", "behaviour", "left ...",
+     ""},
+    {"disconnect_crashes", "tame", "crash@disconnect",
+     "! provider \"bad\": disconnect: its process was ended by SIGABRT (Aborted)\n", "behaviour",
+     "crashed (SIGABRT) in disconnect", kAbort},
+    {"disconnect_hangs", "tame", "hang@disconnect",
+     "! provider \"bad\": disconnect: did not answer by its deadline; its process was ended\n", "behaviour",
+     "did not return from disconnect within 3s", kHang},
+    {"fetch_crashes", "tame", "crash@fetch", kWorks, "behaviour",
+     "crashed (SIGABRT) in fetch pot of an unknown id", kAbort},
+    {"fetch_fails_silently", "tame", "silent@fetch", kWorks, "fetch", "fetch pot: failed without saying why",
+     kWhy},
+    {"leaves_threads", "leaks_threads", "x", kWorks, "threads", "1 thread still runs after close", kJoin},
+    {"leaves_a_thread_of_identify", "tame", "thread@identify", kWorks, "threads",
+     "2 threads still run after close", kJoin},
+    {"leaks_descriptors", "leaks_descriptors", "x", kWorks, "leaks",
+     "20 descriptors left by 20 times open and close", "Close in close what open opened."},
+    {"leaks_threads", "leaks_threads", "x", kWorks, "leaks", "20 threads left by 20 times open and close",
+     "Join in close what open started."},
+    {"leaks_a_descriptor_of_connect", "tame", "descriptor@connect", kWorks, "leaks",
+     "20 descriptors left by 20 times connect and disconnect", "Close in close what open opened."},
+    {"ignores_cancellation", "tame", "deaf@x", kWorks, "cancellation",
+     "did not return from fetch pot, cancelled before it began, within 3s", kHang},
+    {"uses_a_handle_after_return", "tame", "keeps@fetch", kWorks, "handles",
+     "called deadline with the handle of a call that is over",
+     "Keep no cnspec_call and no cnspec_sink: each dies when its call returns. Only log may be called at any "
+     "time."},
+    {"sends_a_wrong_type", "tame", "wrong-type@fetch", kWorks, "fetch",
+     "fetch pot: sent the field \"cups\" of \"pot\" as string, its manifest declares int", kRule},
+    {"sends_an_undeclared_field", "tame", "undeclared-field@fetch", kWorks, "fetch",
+     "fetch pot: sent the field \"handles\" of \"pot\", which its manifest does not declare", kRule},
+    {"sends_an_id_twice", "tame", "twice@x", kWorks, "fetch", "fetch pot: sent two rows of the id \"p1\"",
+     "Give each instance an id of its own, which stays the same between runs."},
+    {"forgets_what_it_sent", "tame", "forgets@x", kWorks, "fetch",
+     "fetch pot by the id \"p1\", which it sent: 0 rows, not that one",
+     "Send the instance that was asked for, and no other."},
+    {"needs_what_it_does_not_declare", "tame", "differs@fetch", kWorks, "isolation",
+     "field \"cups\" of pot \"p1\": int 5 in-process, int 4 isolated",
+     "Declare under capabilities in provider.yaml what it reaches: files, env, exec, and hosts by http."},
+};
+
+class Misbehaved : public testing::TestWithParam<Animal> {};
+
+TEST_P(Misbehaved, IsListedStoppedAndExplained) {
+  const Animal& animal = GetParam();
+  const Zoo zoo;
+  zoo.add_pet();
+  const fs::path path = zoo.add("bad.so", library(animal.library));
+
+  const RunResult list = zoo.list();
+  EXPECT_EQ(list.exit_code, 0);
+  EXPECT_NE(list.out.find("  bad 1.0.0 with connectors: bad"), std::string::npos) << list.out;
+
+  const RunResult discover = zoo.run({"--timeout", "3s", "discover", "bad", animal.deed});
+  std::string expected = replaced(animal.discover, "PATH", path.string());
+  const bool fails = expected.starts_with("x ");
+  EXPECT_EQ(discover.exit_code, fails ? 1 : 0) << discover.err;
+  const bool row = expected.starts_with("→ ");
+  if (row) {
+    EXPECT_EQ(discover.out, expected);
+  } else if (expected.ends_with("...")) {
+    expected.resize(expected.size() - 3);
+    EXPECT_EQ(discover.err.substr(0, expected.size()), expected);
+  } else {
+    EXPECT_EQ(discover.err, expected);
+  }
+  if (!row) {
+    EXPECT_EQ(discover.out, fails ? "" : "→ name:           kettle\n→ platform:       stove\n");
+  }
+  zoo.expect_that_others_work();
+
+  const RunResult verify = zoo.verify(path, {"bad", animal.deed});
+  EXPECT_EQ(verify.exit_code, 1) << verify.out;
+  EXPECT_EQ(verify.err, "");
+  const std::string found = block(verify.out, animal.check);
+  EXPECT_TRUE(found.starts_with(std::string("x ") + animal.check + " ")) << verify.out;
+  std::string said = animal.said;
+  if (said.ends_with("...")) {
+    said.resize(said.size() - 3);
+    EXPECT_NE(found.find("\n    " + said), std::string::npos) << verify.out;
+  } else {
+    EXPECT_NE(found.find("\n    " + said + "\n      " + animal.hint + "\n"), std::string::npos) << verify.out;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Animal, Misbehaved, testing::ValuesIn(kAnimals),
+                         [](const auto& animal) { return std::string(animal.param.name); });
+
+// ---- The others ----
+
+TEST(Verify, FindsNothingWrongWithATameOne) {
+  const Zoo zoo;
+  const fs::path path = zoo.add("bad.so", library("tame"));
+  const RunResult all = zoo.verify(path, {"bad", "nothing"});
+  EXPECT_EQ(all.exit_code, 0) << all.out;
+  EXPECT_EQ(all.err, "");
+  for (const char* check : {"file", "manifest", "load", "abi", "open", "behaviour", "threads", "leaks",
+                            "cancellation", "handles", "isolation"}) {
+    EXPECT_TRUE(block(all.out, check).starts_with(std::string("→ ") + check)) << all.out;
+  }
+  EXPECT_EQ(block(all.out, "fetch"), "→ fetch         ok: 2 rows fetched\n");
+  EXPECT_TRUE(all.out.ends_with("→ " + path.string() + ": 12 ok\n")) << all.out;
+
+  const RunResult by_name = zoo.run({"providers", "verify", "bad", "-o", "json"});
+  EXPECT_EQ(by_name.exit_code, 0) << by_name.out << by_name.err;
+  EXPECT_NE(by_name.out.find("\"good\": true"), std::string::npos) << by_name.out;
+  EXPECT_NE(by_name.out.find("\"result\": \"not run\""), std::string::npos) << by_name.out;
+}
+
+TEST(Verify, FindsLostMemory) {
+  const Zoo zoo;
+  const RunResult verify = zoo.verify(zoo.add("bad.so", library("leaks_memory")));
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  EXPECT_EQ(block(verify.out, "leaks"),
+            "→ leaks         ok: memory is not counted: this cnspec was built with a sanitizer\n");
+#else
+  const std::string found = block(verify.out, "leaks");
+  EXPECT_NE(found.find(" bytes left by 20 times open and close\n      Free in close what open allocated.\n"),
+            std::string::npos)
+      << verify.out;
+#endif
+}
+
+TEST(Verify, WarnsWithoutFailing) {
+  const Zoo zoo;
+  const fs::path path = zoo.add("bad.so", library("tame"));
+  const RunResult missing = zoo.verify(path, {"bad", "missing-field@fetch"});
+  EXPECT_EQ(missing.exit_code, 0) << missing.out;
+  EXPECT_TRUE(
+      block(missing.out, "fetch")
+          .starts_with(
+              "! fetch         warning: 2 rows fetched\n"
+              "    warning: fetch pot: did not send the field \"extra\" of 1 row, though it was asked for\n"
+              "      Send it, or null where there is none, or an error where it could not be had.\n"))
+      << missing.out;
+  const RunResult renamed = zoo.verify(zoo.add("good.so", library("tame")));
+  EXPECT_EQ(renamed.exit_code, 0) << renamed.out;
+  EXPECT_EQ(block(renamed.out, "manifest"),
+            "! manifest      warning\n"
+            "    warning: the file is called good.so, its provider bad\n"
+            "      Call it bad.so: that is what is installed and listed.\n");
+}
+
+TEST(Verify, SaysWhatIsWrongWithItsOwnUse) {
+  const Zoo zoo;
+  const fs::path path = zoo.add("bad.so", library("tame"));
+  const auto err = [&](Argv args) {
+    args.insert(args.begin(), {"providers", "verify"});
+    const RunResult result = zoo.run(args);
+    EXPECT_EQ(result.exit_code, 2) << result.out << result.err;
+    EXPECT_EQ(result.out, "");
+    return result.err;
+  };
+  EXPECT_EQ(err({}),
+            "x which provider?\n"
+            "  name an installed one, or a file such as ./coffee.so; see: cnspec providers verify --help\n");
+  EXPECT_TRUE(err({"bat"}).starts_with("x there is no installed provider bat; did you mean bad?\n"));
+  EXPECT_EQ(err({path.string(), "bat"}),
+            "x the provider bad has no connector bat; did you mean bad?\n  its connectors are: bad\n");
+  EXPECT_TRUE(err({path.string(), "bad", "x", "--prot", "4"})
+                  .starts_with("x there is no option --prot; did you mean --port?"));
+  EXPECT_TRUE(
+      err({"--check-timeout", "soon", path.string()}).starts_with("x --check-timeout: expected a duration"));
+  EXPECT_TRUE(err({"--check", "load"}).starts_with("x --check is for cnspec providers verify itself"));
+  const RunResult gone = zoo.verify(zoo.folder() / "gone.so");
+  EXPECT_EQ(gone.exit_code, 1);
+  EXPECT_TRUE(
+      block(gone.out, "file").starts_with("x file          failed\n    cannot be opened: No such file"))
+      << gone.out;
+  const RunResult far = zoo.verify("/" + std::string(5000, 'x') + ".so");
+  EXPECT_EQ(far.exit_code, 1);
+  EXPECT_NE(block(far.out, "file").find("File name too long"), std::string::npos) << far.out;
+}
+
+TEST(Folder, ThatOthersCanWriteIsRefusedWhole) {
+  const Zoo zoo;
+  const fs::path path = zoo.add("open/open.so", library("tame"));
+  fs::permissions(path.parent_path(), fs::perms(0777));
+  const std::string said =
+      "the folder " + path.parent_path().string() + " is writable by everybody (mode 0777)";
+  EXPECT_NE(zoo.list().out.find("! refused: " + path.parent_path().string() + ": " + said +
+                                "\n  chmod go-w '" + path.parent_path().string() + "'\n"),
+            std::string::npos);
+  EXPECT_EQ(
+      block(zoo.verify(path).out, "file"),
+      "x file          failed\n    " + said + "\n      chmod go-w '" + path.parent_path().string() + "'\n");
+}
+
+TEST(Shadowed, IsListedWithWhatShadowsIt) {
+  const Zoo zoo;
+  const fs::path first = zoo.add("a.so", library("tame"));
+  zoo.add("b.so", library("behave"));
+  EXPECT_NE(zoo.list().out.find("(shadowed by " + first.string() + ")"), std::string::npos);
+}
+
+// In this process, as providers do that are part of the program.
+TEST(Clashing, SymbolsOfTwoProvidersStayTheirOwn) {
+  const TempDir folder;
+  std::vector<provider::Found> found;
+  for (const char* name : {"clash_one", "clash_two"}) {
+    const fs::path path = folder.write(std::string(name) + "/bad.so", library(name), 0755);
+    auto one = provider::examine({}, path, provider::Origin::kFlag);
+    ASSERT_TRUE(one) << one.error().message();
+    found.push_back(std::move(*one));
+  }
+  std::vector<std::unique_ptr<provider::Provider>> loaded;
+  std::vector<std::string> names;
+  for (const auto& one : found) {
+    auto provider = provider::load_in_process(one, {}, {});
+    ASSERT_TRUE(provider) << provider.error().message();
+    auto connection = (*provider)->connect({"bad", {"x"}, {}, {}}, {});
+    ASSERT_TRUE(connection) << connection.error().message();
+    names.push_back((*connection)->identify({})->text("name"));
+    loaded.push_back(std::move(*provider));
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"one", "two"}));
+}
+
+// Those that a process survives, in the program's own: its messages are the same, and it ends on time.
+TEST(InProcess, IsSurvivedWhereItCanBe) {
+  const Zoo zoo;
+  zoo.add("bad.so", library("tame"));
+  const auto discover = [&](const char* deed) {
+    return zoo.run({"--isolation", "bad=none", "--timeout", "2s", "discover", "bad", deed});
+  };
+  const RunResult silent = discover("silent@connect");
+  EXPECT_EQ(silent.exit_code, 1);
+  EXPECT_EQ(silent.err, "x provider \"bad\": connect: failed without saying why\n");
+  for (const char* deed : {"hang@connect", "hang@identify"}) {
+    const RunResult hang = discover(deed);
+    EXPECT_EQ(hang.exit_code, 1) << deed;
+    EXPECT_EQ(hang.err, "x provider \"bad\" did not answer in time\n") << deed;
+  }
+  for (const char* deed : {"thread@identify", "descriptor@connect", "keeps@identify"}) {
+    const RunResult good = discover(deed);
+    EXPECT_EQ(good.exit_code, 0) << deed << good.err;
+    EXPECT_EQ(good.out, "→ name:           kettle\n→ platform:       stove\n") << deed;
+  }
+}
+
 }  // namespace
 }  // namespace cnspec::test
