@@ -281,7 +281,7 @@ struct Refused {
 
 // Whatever their arguments are.
 constexpr Refused kRefused[] = {
-    // By themselves the C library and libcurl look for nscd and for network interfaces: see handle().
+    // A socket that may be the C library's own wish does not stop it: see is_for_names().
     CALL(socket, kNetwork, true),
     CALL(connect, kNetwork, true),
     CALL(bind, kNetwork, true),
@@ -400,7 +400,7 @@ const Refused* refused(int number) {
 
 const char* why(Kind kind) {
   switch (kind) {
-    case Kind::kNetwork: return "the capability network is lacking, and gives HTTP through the host alone";
+    case Kind::kNetwork: return "the capability network is lacking (and gives HTTP through the host alone)";
     case Kind::kExec: return "the capability exec is lacking";
     case Kind::kProcess: return "no capability reaches other processes";
     case Kind::kAttributes: return "no capability changes files";
@@ -413,7 +413,7 @@ const char* why(Kind kind) {
 void report(const Refused& call) {
   std::array<char, 256> line;
   std::size_t size = 0;
-  for (const char* part : {"sandbox: refused ", call.name, ": ", why(call.kind), "\n"}) {
+  for (const char* part : {kSandboxLine, call.name, ": ", why(call.kind), "\n"}) {
     const std::size_t length = std::min(std::strlen(part), line.size() - size);
     std::memcpy(line.data() + size, part, length);
     size += length;
@@ -427,12 +427,12 @@ void report(const Refused& call) {
 }
 
 #if defined(__x86_64__)
-unsigned long first_argument(const ucontext_t& at) {
-  return static_cast<unsigned long>(at.uc_mcontext.gregs[REG_RDI]);
-}
+int first_argument(const ucontext_t& at) { return static_cast<int>(at.uc_mcontext.gregs[REG_RDI]); }
+int second_argument(const ucontext_t& at) { return static_cast<int>(at.uc_mcontext.gregs[REG_RSI]); }
 void set_answer(ucontext_t& at, int error) { at.uc_mcontext.gregs[REG_RAX] = -error; }
 #elif defined(__aarch64__)
-unsigned long first_argument(const ucontext_t& at) { return at.uc_mcontext.regs[0]; }
+int first_argument(const ucontext_t& at) { return static_cast<int>(at.uc_mcontext.regs[0]); }
+int second_argument(const ucontext_t& at) { return static_cast<int>(at.uc_mcontext.regs[1]); }
 void set_answer(ucontext_t& at, int error) {
   at.uc_mcontext.regs[0] = static_cast<unsigned long long>(-static_cast<long long>(error));
 }
@@ -440,15 +440,22 @@ void set_answer(ucontext_t& at, int error) {
 #error "say where this architecture keeps the first argument and the answer of a system call"
 #endif
 
+// The C library by itself asks nscd, the kernel and name servers, for a user's name or a host's address, and
+// makes do when it cannot. Nobody is stopped for that.
+bool is_for_names(const ucontext_t& socket) {
+  const int family = first_argument(socket);
+  const bool datagrams = (second_argument(socket) & 0xf) == SOCK_DGRAM;
+  return family == AF_UNIX || family == AF_NETLINK ||
+         ((family == AF_INET || family == AF_INET6) && datagrams);
+}
+
 // SIGSYS: the kernel did not make the call, and asks us what to answer.
 void handle(int, siginfo_t* info, void* context) {
   auto& at = *static_cast<ucontext_t*>(context);
   const int saved = errno;
   const Refused* call = refused(info->si_syscall);
   if (!call || info->si_code != kRefusedByFilter) end(128 + SIGSYS);  // it sent that signal to itself
-  // getpwnam() and the like ask nscd, getaddrinfo() the kernel; neither minds to be refused.
-  const bool by_accident =
-      call->number == SCMP_SYS(socket) && (first_argument(at) == AF_UNIX || first_argument(at) == AF_NETLINK);
+  const bool by_accident = call->number == SCMP_SYS(socket) && is_for_names(at);
   const bool stops = call->stops && !by_accident;
   if (stops || !g_told[static_cast<unsigned>(call->number) % std::size(g_told)].exchange(true)) report(*call);
   if (stops) {

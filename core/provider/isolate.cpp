@@ -352,7 +352,9 @@ void Child::take_output(std::string_view text) {
   for (const char c : text) {
     if (c != '\n' && line_.size() < kMaxLine) line_ += c;
     if (c != '\n') continue;
-    if (!trim(line_).empty()) log(log::Level::kInfo, line_);
+    // What its sandbox refused is the user's business.
+    if (!trim(line_).empty())
+      log(line_.starts_with(kSandboxLine) ? log::Level::kWarn : log::Level::kInfo, line_);
     line_.clear();
   }
 }

@@ -164,8 +164,9 @@ std::string access_hint(const manifest::Capabilities& capabilities, std::string_
                    [&](const char* sign) { return lower.find(sign) != std::string::npos; }))
     return {};
   return "It runs isolated and may lack a capability: files to read (its manifest lists " +
-         describe(capabilities.files) + ") or exec to run programs (" + describe(capabilities.exec) +
-         "); it writes in its own temporary folder only";
+         describe(capabilities.files) + "), programs to run under exec (" + describe(capabilities.exec) +
+         ") or hosts for HTTP through the host under network (" + describe(capabilities.network) +
+         "). It writes in its own temporary folder only";
 }
 
 int landlock_abi() {

@@ -25,6 +25,9 @@
 
 namespace cnspec::provider {
 
+// How the lines begin that say what was refused.
+inline constexpr char kSandboxLine[] = "sandbox: refused ";
+
 // The limits of every isolated provider.
 inline constexpr std::uint64_t kMaxMemory = 2ull << 30;      // bytes of its own data; not in sanitizer builds
 inline constexpr std::uint64_t kMaxProcessorSeconds = 600;   // of all its threads together
