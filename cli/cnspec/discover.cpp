@@ -41,8 +41,9 @@ Result<provider::Row> connect(runtime::Runtime& runtime, provider::ConnectReques
   return runtime.run(runtime.identify(std::move(request)));
 }
 
+// Not with more rights than the one who asks: the registry is theirs to name.
 bool may_install(const runtime::Runtime& runtime, const Globals& late) {
-  return late.auto_update.value_or(runtime.config().truth("auto_update", true));
+  return !provider::elevated() && late.auto_update.value_or(runtime.config().truth("auto_update", true));
 }
 
 // What to say of a connector that no provider has. Nothing: its provider is installed now.

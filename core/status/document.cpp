@@ -101,7 +101,7 @@ Object client(const Status& s, Allocator& alloc) {
   out.truth("registered", s.registered).truth("authenticated", s.authenticated);
   if (const Error* error = s.error_of("ping")) out.put("pingPongError", error_object(*error, alloc));
   out.text("updatesUrl", s.updates_url);
-  if (!s.updates_url.empty()) out.text("providersUrl", s.updates_url + "/providers");
+  out.text("providersUrl", s.providers_url);
   Object source(alloc);
   source.text("path", s.source.path.string()).text("source", s.source.label);
   source.truth("loaded", s.source.kind != config::Source::Kind::kNone);

@@ -3,6 +3,7 @@
 
 #include "base/semver.hpp"
 #include "base/version.hpp"
+#include "runtime/registry.hpp"
 #include "runtime/runtime.hpp"
 #include "status/status.hpp"
 #include "upstream/upstream.hpp"
@@ -26,6 +27,7 @@ class Gatherer {
     out_.source = config.source;
     out_.endpoint = config.api_endpoint;
     out_.updates_url = config.updates_url.empty() ? kUpdatesUrl : config.updates_url;
+    if (auto url = runtime::registry_url(config, "")) out_.providers_url = std::move(*url);
     out_.owner = config.scope_mrn;
     out_.client = config.agent_mrn;
     out_.service_account = config.mrn;
@@ -39,10 +41,9 @@ class Gatherer {
     spawn("health", health());
     if (exchange) spawn("credentials", credentials());
     if (out_.registered) spawn("ping", ping());
-    if (!out_.updates_url.empty()) {
-      spawn("latest-version", latest());
-      spawn("latest-providers", latest_providers());
-    }
+    // A folder to install from announces nothing that anybody waits for.
+    if (is_asked(out_.updates_url)) spawn("latest-version", latest());
+    if (is_asked(out_.providers_url)) spawn("latest-providers", latest_providers());
     runtime_.loop().restart();
     runtime_.loop().run();
     out_.providers = &runtime_.providers();
@@ -51,6 +52,8 @@ class Gatherer {
   }
 
  private:
+  static bool is_asked(const std::string& url) { return !url.empty() && !url.starts_with("file:"); }
+
   void spawn(const char* name, runtime::Task<void> task) {
     const std::size_t index = out_.checks.size();
     out_.checks.push_back({name, {}, std::nullopt, {}});
@@ -142,7 +145,7 @@ class Gatherer {
     auto transport = runtime_.transport();
     if (!transport) co_return fail(transport.error());
     auto versions =
-        co_await upstream::latest_provider_versions(**transport, out_.updates_url, runtime_.deadline());
+        co_await upstream::latest_provider_versions(**transport, out_.providers_url, runtime_.deadline());
     if (!versions) co_return fail(versions.error());
     out_.latest_providers = std::move(*versions);
     co_return Result<void>();

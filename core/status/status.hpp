@@ -50,7 +50,7 @@ const char* to_string(State state);
 
 struct Status {
   config::Source source;
-  std::string endpoint, updates_url;
+  std::string endpoint, updates_url, providers_url;
   std::string owner, client, service_account;  // MRNs; empty: none
   bool registered = false;                     // as the configuration has it
   bool authenticated = false;                  // as the platform has it

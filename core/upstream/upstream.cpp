@@ -35,10 +35,10 @@ Result<Response> refuse_redirect(Result<Response> answer, const std::string& url
                   .hint("is a login page of this network in between? If not, set the address that is meant"));
 }
 
-Request document_request(std::string_view updates_url, std::string_view path, Deadline deadline) {
-  while (updates_url.ends_with('/')) updates_url.remove_suffix(1);
+Request document_request(std::string_view base, std::string_view path, Deadline deadline) {
+  while (base.ends_with('/')) base.remove_suffix(1);
   Request request;
-  request.url = std::string(updates_url) + std::string(path);
+  request.url = std::string(base) + std::string(path);
   request.headers = {{"Accept", "application/json"}, {"X-Request-ID", random_uuid()}};
   request.repeat = Request::Repeat::kFreely;
   request.deadline = deadline;
@@ -163,9 +163,9 @@ Task<std::string> latest_version(transport::Transport& transport, std::string up
   co_return read_latest_version(*response, url);
 }
 
-Task<Versions> latest_provider_versions(transport::Transport& transport, std::string updates_url,
+Task<Versions> latest_provider_versions(transport::Transport& transport, std::string registry,
                                         Deadline deadline) {
-  Request request = document_request(updates_url, "/providers/latest.json", deadline);
+  Request request = document_request(registry, "/latest.json", deadline);
   const std::string url = request.url;
   Result<Response> response = co_await send(transport, std::move(request));
   if (!response) co_return fail(response.error());

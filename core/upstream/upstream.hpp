@@ -59,8 +59,8 @@ class Upstream {
 
 // The newest released version, announced at <updates_url>/cnspec/latest.json.
 Task<std::string> latest_version(transport::Transport& transport, std::string updates_url, Deadline deadline);
-// The newest released version of each provider, all in <updates_url>/providers/latest.json.
-Task<Versions> latest_provider_versions(transport::Transport& transport, std::string updates_url,
+// The newest released version of each provider, all in <registry>/latest.json.
+Task<Versions> latest_provider_versions(transport::Transport& transport, std::string registry,
                                         Deadline deadline);
 
 }  // namespace cnspec::upstream

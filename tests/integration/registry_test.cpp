@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <fstream>
 #include <functional>
 #include <sstream>
@@ -277,6 +278,18 @@ TEST_F(ServedTest, UpdatesAndNeverToALowerVersion) {
   refuses({"providers", "update", "hullo"},
           "x the provider hullo is not installed; did you mean hello?\n"
           "  install it: cnspec providers install hullo\n");
+}
+
+TEST_F(ServedTest, IsTheSameForStatus) {
+  must(providers({"install", "hello"}));
+  release("3.0.0");
+  user_.home().write(".config/mondoo/mondoo.yml",
+                     "providers_url: " + url() + "/\nca_file: " + platform_->ca_file() + "\n");
+  const RunResult status = user_.run({"status", "-o", "json"});
+  const auto document = parsed(status.out);
+  EXPECT_STREQ(document["client"]["providersUrl"].GetString(), url().c_str()) << status.out;
+  EXPECT_NE(status.out.find("3.0.0"), status.out.npos) << status.out;
+  EXPECT_EQ(providers({"update", "hello"}).out, "→ updated hello 1.0.0 -> 3.0.0\n");
 }
 
 // ---- the lock file ----
@@ -716,6 +729,20 @@ TEST_F(FaultyTest, GivesUpWhenNothingComes) {
   const RunResult limited = providers({"install", "hello", "--timeout", "1s"});
   EXPECT_EQ(limited.exit_code, 1);
   EXPECT_NE(limited.err.find(package + ": timed out after "), limited.err.npos) << limited.err;
+}
+
+TEST_F(FaultyTest, LeavesNothingBehindWhenItIsInterrupted) {
+  always(target("1.0.0"), {.body = std::string(1 << 20, 'x'), .fault = Fault::kDrip});
+  const std::string before = listing(user_.home().path());
+  for (const int signal : {SIGINT, SIGTERM, SIGKILL}) {
+    const std::size_t asked = server_->requests().size();
+    Process process = user_.start({"providers", "install", "hello"});
+    server_->wait_for_requests(asked + 4);  // what is newest, two files of checksums, and the package
+    EXPECT_EQ(server_->requests().back().path(), target("1.0.0"));
+    process.signal(signal);
+    EXPECT_EQ(process.wait().signal, signal);
+    EXPECT_EQ(listing(user_.home().path()), before);
+  }
 }
 
 TEST_F(FaultyTest, GoesOnAsOftenAsItGetsFurther) {
