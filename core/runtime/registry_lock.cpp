@@ -167,8 +167,7 @@ Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector
       for (const auto& [platform, files] : locked.platforms) all.insert(platform);
       locked.platforms.clear();
     }
-    Relock::Change change{one.name, locked.version == version ? "" : locked.version, version, {}};
-    if (locked.version == version) change.from = version;
+    Relock::Change change{one.name, locked.version, version, {}};
     locked.version = version;
     for (const std::string& platform : all) {
       const auto parsed = parse_platform(platform);

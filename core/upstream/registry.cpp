@@ -141,7 +141,14 @@ Cached read_cache(const RegistryOptions& options) {
   if (!text) return {};
   const auto document = json::parse(*text);
   if (!document || json::get_string(*document, "url") != options.base) return {};
-  return {std::string(json::get_string(*document, "etag")), std::string(json::get_string(*document, "body"))};
+  Cached out{std::string(json::get_string(*document, "etag")),
+             std::string(json::get_string(*document, "body"))};
+  // Damaged, it would come back with every 304.
+  Response again;
+  again.status = 200;
+  again.body = out.body;
+  const bool good = printable(out.etag) == out.etag && read_catalog(again, options.base).has_value();
+  return good ? out : Cached{};
 }
 
 void write_cache(const RegistryOptions& options, const Response& answer) {

@@ -200,13 +200,19 @@ TEST_F(ServedTest, KeepsWhatWasAnnouncedForItsOwnerAlone) {
     std::ofstream(entry.path()) << "{\"url\": 1";  // garbage in it costs a request and nothing else
   }
   must(providers({"install", "hello"}));
+  for (const auto& entry : fs::directory_iterator(cache)) {
+    const std::string text = read_file(entry.path());
+    std::ofstream(entry.path()) << replaced(text, "[{",
+                                            "[,{");  // the tag is right, and what it stands for is not
+  }
+  must(providers({"install", "hello"}));
   ASSERT_EQ(::chmod(cache.c_str(), 0777), 0);  // somebody else could write there
   must(providers({"install", "hello"}));
   user_.env["XDG_CACHE_HOME"] = "/dev/null/nowhere";
   const RunResult none = providers({"install", "hello"});
   EXPECT_EQ(none.exit_code, 0);
   EXPECT_EQ(none.err, "");
-  EXPECT_EQ(count(asked(), "GET /providers/latest.json 200"), 4u);
+  EXPECT_EQ(count(asked(), "GET /providers/latest.json 200"), 5u);
 }
 
 TEST_F(ServedTest, InstallsTheVersionThatIsNamed) {
