@@ -6,7 +6,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iostream>
 #include <string>
 #include <vector>
 
@@ -29,10 +31,18 @@ constexpr char kUnnamed[] =
     "program, which is the usual case, or network if it opened a socket";
 constexpr char kProcess[] = "was stopped: it reached for another process";
 
-// The tests say what is enforced here: a machine without Landlock or seccomp fails them, by name.
-TEST(SandboxOfThisMachine, HasNoGapsButRootsTasks) {
-  for (const std::string& gap : provider::sandbox_gaps())
-    EXPECT_EQ(gap, "the number of threads and processes (root has no limit)");
+bool has_gap(std::string_view beginning) {
+  const auto gaps = provider::sandbox_gaps();
+  return std::any_of(gaps.begin(), gaps.end(), [&](const auto& gap) { return gap.starts_with(beginning); });
+}
+
+// A machine without Landlock or seccomp fails these tests, by name; with an older Landlock, all hold but the
+// one about signals from programs.
+TEST(SandboxOfThisMachine, CanConfine) {
+  for (const std::string& gap : provider::sandbox_gaps()) {
+    std::cout << "not kept from isolated providers on this machine: " << gap << std::endl;
+    EXPECT_TRUE(gap.starts_with("the number of threads") || gap.starts_with("signals")) << gap;
+  }
 }
 
 struct Outcome {
@@ -191,8 +201,12 @@ TEST_P(Confined, WritesInItsFolderOnly) {
     more.insert(more.begin(), reading.begin(), reading.end());
     return more;
   };
-  for (const char* what : {"write", "open-cut", "truncate", "unlink"})
-    EXPECT_EQ(result(with({what, declared})), kDenied) << what;
+  for (const char* what : {"write", "unlink"}) EXPECT_EQ(result(with({what, declared})), kDenied) << what;
+  // By Landlock or, before version 3, by seccomp.
+  for (const char* what : {"open-cut", "truncate"}) {
+    const std::string outcome = result(with({what, declared}));
+    EXPECT_TRUE(outcome == kDenied || outcome == kNotPermitted) << what << ": " << outcome;
+  }
   EXPECT_EQ(result(with({"write", path("declared/new")})), kDenied);
   EXPECT_EQ(result(with({"mkdir", path("declared/new")})), kDenied);
   EXPECT_EQ(result({"write", "/tmp/cnspec-sandbox-test"}), kDenied);
@@ -283,7 +297,9 @@ TEST_P(Confined, RunsWhatIsDeclared) {
   // A name is not looked for where a user may have put it; one that is not there gives nothing.
   expect_stopped({"--exec", "no-such-program", "exec", "/bin/true"}, kExec,
                  "execve: the capability exec is lacking");
-  EXPECT_EQ(result({"--exec", "true", "signal", "PARENT"}), kNotPermitted);
+  if (!has_gap("signals")) {
+    EXPECT_EQ(result({"--exec", "true", "signal", "PARENT"}), kNotPermitted);
+  }
 }
 
 TEST_P(Confined, ReachesNoOtherProcess) {
