@@ -18,6 +18,7 @@
 
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "provider/sandbox.hpp"
 
 namespace cnspec::provider {
 namespace {
@@ -128,7 +129,10 @@ class Child {
   static Result<Ended> run(const std::vector<std::string>& argv, const std::string& input,
                            std::chrono::milliseconds limit) {
     Child child;
-    if (auto started = child.start(argv, input); !started) return fail(started.error());
+    // What one that has to be killed leaves there goes with it.
+    const auto scratch = Scratch::make();
+    if (!scratch) return fail(scratch.error());
+    if (auto started = child.start(argv, input, scratch->path()); !started) return fail(started.error());
     child.watch(Clock::now() + limit);
     child.finish();
     return std::move(child.ended_);
@@ -140,7 +144,8 @@ class Child {
  private:
   Child() = default;
 
-  Result<void> start(const std::vector<std::string>& argv, const std::string& input) {
+  Result<void> start(const std::vector<std::string>& argv, const std::string& input,
+                     const std::filesystem::path& temporary) {
     auto request = in_memory(input);
     auto report = make_pipe();
     auto out = make_pipe();
@@ -164,7 +169,13 @@ class Child {
     std::vector<char*> words;
     for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
     words.push_back(nullptr);
-    const int failed = ::posix_spawn(&pid_, words[0], &files, &attributes, words.data(), environ);
+    std::string tmpdir = "TMPDIR=" + temporary.string();
+    std::vector<char*> environment = {tmpdir.data()};
+    for (char** variable = environ; *variable; ++variable) {
+      if (!std::string_view(*variable).starts_with("TMPDIR=")) environment.push_back(*variable);
+    }
+    environment.push_back(nullptr);
+    const int failed = ::posix_spawn(&pid_, words[0], &files, &attributes, words.data(), environment.data());
     ::posix_spawn_file_actions_destroy(&files);
     ::posix_spawnattr_destroy(&attributes);
     if (failed != 0) return fail("cannot start " + argv[0] + ": " + std::strerror(failed));

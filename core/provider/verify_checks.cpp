@@ -544,7 +544,7 @@ void check_abi(Subject& subject) {
 // ---- open ----
 
 void check_open(Subject& subject) {
-  for (const char* step : {"open", "open, after close"}) {
+  for (const char* step : {"open", "open (after close)"}) {
     subject.out.step(step);
     auto provider = load_in_process(subject.found, services_of(subject, true), limits_from_now(kCall));
     if (!provider) {
@@ -761,7 +761,7 @@ void check_cancellation(Subject& subject) {
   if (!provider) return;
   // `call` ignores what it is told: what counts is when it returns.
   const auto try_call = [&](const std::string& name, const std::function<void(const Limits&)>& call) {
-    subject.out.step(name + ", cancelled before it began");
+    subject.out.step(name + " (cancelled before it began)");
     {
       Limits limits;
       limits.cancelled = std::make_shared<std::atomic<bool>>(true);
@@ -770,13 +770,13 @@ void check_cancellation(Subject& subject) {
       judge_delay(subject, name, "it began cancelled",
                   std::chrono::duration_cast<milliseconds>(Clock::now() - start));
     }
-    subject.out.step(name + ", cancelled after " + std::to_string(kBeforeCancel.count()) + " ms");
+    subject.out.step(name + " (cancelled after " + std::to_string(kBeforeCancel.count()) + " ms)");
     {
       Canceller canceller(kBeforeCancel);
       call(canceller.limits());
       judge_delay(subject, name, "it was cancelled", canceller.since());
     }
-    subject.out.step(name + ", with a deadline of " + std::to_string(kBeforeCancel.count()) + " ms");
+    subject.out.step(name + " (with a deadline of " + std::to_string(kBeforeCancel.count()) + " ms)");
     const auto limits = limits_from_now(kBeforeCancel);
     call(limits);
     judge_delay(subject, name, "its deadline",
@@ -1004,7 +1004,7 @@ void compare(Subject& subject, const std::string& name, const Result<std::vector
 void check_isolation(Subject& subject) {
   IsolationPolicy policy = subject.surroundings.isolation;
   policy.flags = {{"", Isolation::kProcess}};
-  subject.out.step("open, isolated");
+  subject.out.step("open (isolated)");
   auto isolated = open_provider(subject.found, policy, services_of(subject, true), limits_from_now(kCall));
   if (!isolated) {
     return subject.out.failed("isolated: " + said(subject, isolated.error()),
@@ -1015,7 +1015,7 @@ void check_isolation(Subject& subject) {
   for (const ConnectRequest& target : targets(subject)) {
     subject.out.step("connect " + target.connector);
     auto local = here->connect(target, limits_from_now(kCall));
-    subject.out.step("connect " + target.connector + ", isolated");
+    subject.out.step("connect " + target.connector + " (isolated)");
     auto remote = (*isolated)->connect(target, limits_from_now(kCall));
     if (!local && !remote) continue;
     if (!remote || !local) {
@@ -1028,7 +1028,7 @@ void check_isolation(Subject& subject) {
     subject.out.step("identify");
     const auto a = (*local)->identify(limits_from_now(kCall));
     const auto c = (*local)->identify(limits_from_now(kCall));
-    subject.out.step("identify, isolated");
+    subject.out.step("identify (isolated)");
     const auto b = (*remote)->identify(limits_from_now(kCall));
     const auto one = [](const Result<Row>& row) -> Result<std::vector<Row>> {
       if (!row) return fail(row.error());
@@ -1037,7 +1037,7 @@ void check_isolation(Subject& subject) {
     compare(subject, "asset", one(a), one(b), one(c));
     if (!subject.request.target) continue;
     const Rows first = fetch_all(subject, **local, "");
-    const Rows second = fetch_all(subject, **remote, ", isolated");
+    const Rows second = fetch_all(subject, **remote, " (isolated)");
     const Rows third = fetch_all(subject, **local, "");
     for (const auto& [name, rows] : first) compare(subject, name, rows, second.at(name), third.at(name));
   }
