@@ -2,9 +2,8 @@
 // child to itself before the provider's library is mapped, and by nothing undone.
 //
 // Who stops what, on Linux:
-//   Landlock   opening files (read under Sandbox::read, write in Sandbox::scratch, run Sandbox::exec);
-//   reading
-//              or tracing processes outside; from ABI 4 TCP, from ABI 6 signals and abstract sockets
+//   Landlock   opening files: read under Sandbox::read, write in Sandbox::scratch, run Sandbox::exec;
+//              looking into other processes; from ABI 4 TCP, from ABI 6 signals and abstract sockets
 //   seccomp    sockets, new processes and programs, signals to others, and what no provider has a use for
 //   setrlimit  memory, processor time, descriptors, tasks, the size of a file
 // No kernel withholds that a file exists, and its size, owner and times; nor how much is written in all.
