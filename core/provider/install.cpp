@@ -234,8 +234,9 @@ Result<Folder> install_folder(const SearchOptions& search) {
   std::vector<Refused> refused;
   const auto folders = search_folders(search, refused);
   // A mistake in what was named is no reason to change another folder.
-  for (const Refused& bad : refused) {
-    return fail(Error("no provider can be installed: " + bad.reason.message(), ErrorKind::kUsage));
+  if (!refused.empty()) {
+    return fail(
+        Error("no provider can be installed: " + refused.front().reason.message(), ErrorKind::kUsage));
   }
   const Origin fallback = ::geteuid() == 0 || elevated() ? Origin::kSystem : Origin::kUser;
   for (const Folder& folder : folders) {
@@ -269,7 +270,6 @@ Result<Installed> install_package(const Package& package, const Expected& expect
   }
   auto shelf = Shelf::open(folder->path, options.deadline);
   if (!shelf) return fail(shelf.error());
-  const interrupt::Hold hold;  // until all is as it was, or as it shall be
   auto staged = shelf->stage();
   if (!staged) return fail(staged.error());
   auto report = prepare(package, expected, *folder, *staged, options);
@@ -297,7 +297,6 @@ Result<Removed> remove_provider(const std::string& name, const InstallOptions& o
     if (!opened) return fail(opened.error());
     shelf.emplace(std::move(*opened));
   }
-  const interrupt::Hold hold;
   report.files = files_of(name, folder->path, inventory);
   for (const Found* found : all(inventory)) {
     if (found->manifest.name != name) continue;
@@ -350,7 +349,6 @@ Result<RolledBack> rollback_provider(const std::string& name, const InstallOptio
     if (!opened) return fail(opened.error());
     shelf.emplace(std::move(*opened));
   }
-  const interrupt::Hold hold;
   if (!is_there(before)) return nothing();
   auto found = examine(options.search, library_in(before, name), folder->origin);
   if (!found) {

@@ -12,11 +12,13 @@
 
 #include <chrono>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/interrupt.hpp"
 #include "provider/folder_lock.hpp"
 
 namespace cnspec::provider {
@@ -56,13 +58,17 @@ class Shelf {
     ~Made();
   };
   Shelf(std::filesystem::path folder, Made made, FolderLock lock)
-      : folder_(std::move(folder)), made_(std::move(made)), lock_(std::move(lock)) {}
+      : folder_(std::move(folder)),
+        hold_(std::make_unique<interrupt::Hold>()),
+        made_(std::move(made)),
+        lock_(std::move(lock)) {}
   Result<void> settle();
   Result<void> clear(const std::filesystem::path& path);
   Result<void> settle_one(const std::string& entry);
 
   std::filesystem::path folder_;
-  Made made_;  // gone after the lock, which lies in it
+  std::unique_ptr<interrupt::Hold> hold_;  // the end waits until all is as it was, or as it shall be
+  Made made_;                              // gone after the lock, which lies in it
   FolderLock lock_;
 };
 
