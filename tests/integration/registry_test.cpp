@@ -13,6 +13,7 @@
 
 #include "provider/manifest.hpp"
 #include "support/cnspec.hpp"
+#include "support/http_client.hpp"
 #include "support/http_server.hpp"
 #include "support/platform.hpp"
 
@@ -284,6 +285,47 @@ TEST_F(ServedTest, UpdatesAndNeverToALowerVersion) {
   refuses({"providers", "update", "hullo"},
           "x the provider hullo is not installed; did you mean hello?\n"
           "  install it: cnspec providers install hullo\n");
+}
+
+TEST_F(ServedTest, ServesFilesAsWebServersDo) {
+  const auto get = [&](const std::string& path, const transport::Headers& headers = {}) {
+    transport::Request request;
+    request.url = url() + "/" + path;
+    request.headers = headers;
+    auto answer = http_exchange(request, platform_->ca_file());
+    EXPECT_TRUE(answer) << answer.error().message();
+    return answer ? *answer : transport::Response{};
+  };
+  const std::string text = read_file(registry() / "latest.json");
+  const transport::Response whole = get("latest.json");
+  EXPECT_EQ(whole.status, 200);
+  EXPECT_EQ(whole.body, text);
+  EXPECT_EQ(whole.header("content-type"), "application/json");
+  const std::string etag(whole.header("etag"));
+  EXPECT_EQ(get("latest.json", {{"If-None-Match", "\"x\", " + etag}}).status, 304);
+  EXPECT_EQ(get("latest.json", {{"If-None-Match", "\"x\""}}).status, 200);
+  const auto part = [&](const std::string& range, const std::string& if_range = "") {
+    transport::Headers headers = {{"Range", range}};
+    if (!if_range.empty()) headers.emplace_back("If-Range", if_range);
+    const transport::Response answer = get("latest.json", headers);
+    return std::to_string(answer.status) + " " + answer.body;
+  };
+  EXPECT_EQ(part("bytes=2-4"), "206 " + text.substr(2, 3));
+  EXPECT_EQ(part("bytes=9-", etag), "206 " + text.substr(9));
+  EXPECT_EQ(part("bytes=-3"), "206 " + text.substr(text.size() - 3));
+  EXPECT_EQ(part("bytes=9-", "\"x\""), "200 " + text);
+  for (const std::string nonsense : {"bytes=4-2", "bytes=-", "bytes=a-", "lines=1-2", "bytes=1-2,4-5"})
+    EXPECT_EQ(part(nonsense), "200 " + text) << nonsense;
+  EXPECT_EQ(part("bytes=100000-"), "416 ");
+
+  work_.write("registry/.hidden", "secret");
+  fs::create_symlink("/etc/passwd", registry() / "link");
+  fs::create_directory_symlink(work_.path(), registry() / "folder");
+  for (const std::string path :
+       {"", "hello", "hello/", "nothing", ".hidden", "link", "folder/registry/latest.json",
+        "%2e%2e/in/hello.so", "hello/../latest.json/x", "/latest.json"}) {
+    EXPECT_EQ(get(path).status, 404) << path;
+  }
 }
 
 TEST_F(ServedTest, IsTheSameForStatus) {
