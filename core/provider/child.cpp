@@ -17,6 +17,8 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -365,7 +367,11 @@ int keep_provider() {
   for (const int signal : {SIGCHLD, SIGTERM}) ::sigaddset(&ours, signal);
   const int signals = ::signalfd(-1, &ours, SFD_CLOEXEC);
   if (signals >= 0) wait_for_the_end(provider, signals);
-  return end_like(end_all(provider));
+  const int status = end_all(provider);
+  // The program removes this folder itself, unless it was killed or had no time left.
+  std::error_code ignored;
+  if (const char* scratch = std::getenv("TMPDIR")) std::filesystem::remove_all(scratch, ignored);
+  return end_like(status);
 }
 
 }  // namespace cnspec::provider

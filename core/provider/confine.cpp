@@ -410,10 +410,10 @@ const char* why(Kind kind) {
 }
 
 // In a signal handler: no allocation, no lock.
-void report(const Refused& call) {
+void report(const Refused& call, const char* beginning) {
   std::array<char, 256> line;
   std::size_t size = 0;
-  for (const char* part : {kSandboxLine, call.name, ": ", why(call.kind), "\n"}) {
+  for (const char* part : {beginning, call.name, ": ", why(call.kind), "\n"}) {
     const std::size_t length = std::min(std::strlen(part), line.size() - size);
     std::memcpy(line.data() + size, part, length);
     size += length;
@@ -457,7 +457,9 @@ void handle(int, siginfo_t* info, void* context) {
   if (!call || info->si_code != kRefusedByFilter) end(128 + SIGSYS);  // it sent that signal to itself
   const bool by_accident = call->number == SCMP_SYS(socket) && is_for_names(at);
   const bool stops = call->stops && !by_accident;
-  if (stops || !g_told[static_cast<unsigned>(call->number) % std::size(g_told)].exchange(true)) report(*call);
+  if (stops) report(*call, "sandbox: stopped at ");
+  if (!stops && !g_told[static_cast<unsigned>(call->number) % std::size(g_told)].exchange(true))
+    report(*call, kSandboxLine);
   if (stops) {
     end(static_cast<int>(call->kind == Kind::kNetwork ? Violation::kNetwork
                          : call->kind == Kind::kExec  ? Violation::kExec

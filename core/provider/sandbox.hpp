@@ -25,7 +25,7 @@
 
 namespace cnspec::provider {
 
-// How the lines begin that say what was refused.
+// How the lines begin that say what was refused to a provider that goes on.
 inline constexpr char kSandboxLine[] = "sandbox: refused ";
 
 // The limits of every isolated provider.

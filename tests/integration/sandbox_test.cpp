@@ -90,7 +90,7 @@ class Confined : public ::testing::TestWithParam<uid_t> {
   void expect_stopped(const Argv& arguments, const char* verdict, const std::string& line) const {
     const Outcome outcome = attempt(arguments);
     EXPECT_EQ(outcome.result.substr(0, std::string(verdict).size()), verdict) << arguments.front();
-    EXPECT_NE(outcome.reported.find("sandbox: refused " + line + "\n"), std::string::npos)
+    EXPECT_NE(outcome.reported.find("sandbox: stopped at " + line + "\n"), std::string::npos)
         << arguments.front() << ": " << outcome.reported;
   }
   void expect_refused(const Argv& arguments, const std::string& line) const {
@@ -400,13 +400,13 @@ TEST_P(Discover, LetsAProviderDoWhatItMay) {
 TEST_P(Discover, ReportsWhatItReachedFor) {
   const Listener tcp(SOCK_STREAM);
   const std::string network = kNetwork, exec = kExec, process = kProcess;
-  expect_error({"tcp", tcp.port()}, network, "sandbox: refused socket: the capability network is lacking");
-  expect_error({"fork"}, exec, "sandbox: refused clone: the capability exec is lacking");
-  expect_error({"exec", "/bin/true"}, exec, "sandbox: refused execve: the capability exec is lacking");
+  expect_error({"tcp", tcp.port()}, network, "sandbox: stopped at socket: the capability network is lacking");
+  expect_error({"fork"}, exec, "sandbox: stopped at clone: the capability exec is lacking");
+  expect_error({"exec", "/bin/true"}, exec, "sandbox: stopped at execve: the capability exec is lacking");
   expect_error({"spawn", "/bin/true"}, kUnnamed, "");
   const std::string id = std::to_string(::getpid());
-  expect_error({"signal", id}, process, "sandbox: refused kill: no capability reaches other processes");
-  expect_error({"ptrace", id}, process, "sandbox: refused ptrace: no capability reaches other processes");
+  expect_error({"signal", id}, process, "sandbox: stopped at kill: no capability reaches other processes");
+  expect_error({"ptrace", id}, process, "sandbox: stopped at ptrace: no capability reaches other processes");
   expect_error({"chmod", path("mondoo.yml")}, "chmod: Operation not permitted", "may lack a capability");
 }
 
@@ -441,7 +441,8 @@ TEST_P(Discover, ReportsTheFilesItReachedFor) {
 }
 
 TEST_P(Discover, SignalsNoParent) {
-  expect_error({"signal-parent"}, kProcess, "sandbox: refused kill: no capability reaches other processes");
+  expect_error({"signal-parent"}, kProcess,
+               "sandbox: stopped at kill: no capability reaches other processes");
 }
 
 TEST_P(Discover, IsSaidInTheList) {
