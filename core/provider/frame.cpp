@@ -327,22 +327,27 @@ cnspec_value FrameReader::value(int depth) {
 
 std::pair<char*, std::size_t> FrameBuffer::room() {
   if (begin_ == end_) begin_ = end_ = 0;
-  if (bytes_.size() - end_ < kLeastRead) {
-    if (begin_ > 0) {
-      std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
-      end_ -= begin_;
-      begin_ = 0;
+  if (size_ - end_ < kLeastRead) {
+    const std::size_t kept = end_ - begin_;
+    if (kept + kLeastRead <= size_) {
+      std::memmove(bytes_.get(), bytes_.get() + begin_, kept);
+    } else {
+      // Doubled as the bytes arrive: a length alone makes nobody pay for it.
+      size_ = std::max(4 * kLeastRead, 2 * size_);
+      auto larger = std::make_unique_for_overwrite<char[]>(size_);
+      if (kept > 0) std::memcpy(larger.get(), bytes_.get() + begin_, kept);
+      bytes_ = std::move(larger);
     }
-    // Doubled as the bytes arrive: a length alone makes nobody pay for it.
-    if (bytes_.size() - end_ < kLeastRead) bytes_.resize(std::max(4 * kLeastRead, 2 * bytes_.size()));
+    begin_ = 0;
+    end_ = kept;
   }
-  return {bytes_.data() + end_, bytes_.size() - end_};
+  return {bytes_.get() + end_, size_ - end_};
 }
 
 Result<std::optional<FrameBuffer::Frame>> FrameBuffer::next() {
   if (end_ - begin_ < sizeof(FrameHeader)) return std::nullopt;
   FrameHeader header;
-  std::memcpy(&header, bytes_.data() + begin_, sizeof header);
+  std::memcpy(&header, bytes_.get() + begin_, sizeof header);
   const auto kind = static_cast<std::uint32_t>(header.kind);
   if (kind < 1 || kind > kLastFrameKind)
     return fail("sent a frame of the unknown kind " + std::to_string(kind), ErrorKind::kInvalid);
@@ -352,12 +357,12 @@ Result<std::optional<FrameBuffer::Frame>> FrameBuffer::next() {
                 ErrorKind::kInvalid);
   }
   if (end_ - begin_ - sizeof header < header.size) return std::nullopt;
-  const char* payload = bytes_.data() + begin_ + sizeof header;
+  const char* payload = bytes_.get() + begin_ + sizeof header;
   begin_ += sizeof header + header.size;
   return Frame{header.kind, header.call, {payload, header.size}};
 }
 
-void FrameBuffer::wipe() { ::explicit_bzero(bytes_.data(), bytes_.size()); }
+void FrameBuffer::wipe() { ::explicit_bzero(bytes_.get(), begin_); }
 
 // ---- What the frames say ----
 

@@ -7,10 +7,13 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -141,10 +144,13 @@ class FrameBuffer {
   Result<std::optional<Frame>> next();
   // Whether a frame has begun.
   bool in_the_middle() const { return end_ > begin_; }
+  // Overwrites the frames that were answered, which may have held secrets.
   void wipe();
 
  private:
-  std::vector<char> bytes_;
+  // Not a vector, which would fill what nobody has read yet, and so make it memory that is used.
+  std::unique_ptr<char[]> bytes_;
+  std::size_t size_ = 0;
   std::size_t begin_ = 0, end_ = 0;
 };
 

@@ -439,7 +439,7 @@ bool Child::has_ended(milliseconds patience) {
     if (Clock::now() >= until) return false;
     const timespec little{0, 200'000};
     ::ppoll(nullptr, 0, &little, nullptr);
-    read_output();  // or it could wait for us
+    if (output_) read_output();  // or it could wait for us
   }
   return true;
 }
