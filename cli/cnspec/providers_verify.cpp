@@ -140,10 +140,9 @@ std::optional<provider::ConnectRequest> read_connector(const std::filesystem::pa
                                                        Options& options) {
   if (words.empty()) return std::nullopt;
   auto found = provider::examine({}, file, provider::Origin::kFlag);
-  if (!found) return std::nullopt;  // the report says why
   provider::Inventory inventory;
-  inventory.active.push_back(std::move(*found));
-  const std::string name = inventory.active.front().manifest.name;
+  if (found) inventory.active.push_back(std::move(*found));
+  const std::string name = found ? inventory.active.front().manifest.name : "PROVIDER";
 
   std::optional<provider::ConnectRequest> request;
   CLI::App app("Fetch everything from a system, and compare.", "cnspec providers verify " + name);
@@ -159,6 +158,10 @@ std::optional<provider::ConnectRequest> read_connector(const std::filesystem::pa
     throw Exit{exit_for(app, error)};
   }
   const auto extras = app.remaining(true);
+  if (!found) {  // the report says why
+    if (!extras.empty() && extras.front().starts_with('-')) exit_with(unexpected_words(app, extras));
+    return std::nullopt;
+  }
   if (request && extras.empty()) return request;
   if (request) exit_with(unexpected_words(*app.get_subcommands().front(), extras));
   if (extras.empty()) return std::nullopt;

@@ -82,7 +82,7 @@ class Reporter {
     for (std::size_t at = 0; at < text.size();) {
       const ssize_t put = ::write(pipe_, text.data() + at, text.size() - at);
       if (put < 0 && errno == EINTR) continue;
-      if (put <= 0) return;  // nobody listens any more
+      if (put <= 0) ::_exit(1);  // nobody listens any more
       at += static_cast<std::size_t>(put);
     }
   }
@@ -175,6 +175,11 @@ bool well_failed(Subject& subject, const Error& error) {
   return true;
 }
 
+// What can be done about a failure that may be the system's.
+std::string hint_of(const Error& error) {
+  return error.hint().empty() ? "Mend it, or name a system where it works." : error.hint();
+}
+
 // A value of the flag's type, for a flag that has to be there.
 Value placeholder(const manifest::Flag& flag) {
   if (flag.type == "bool") return Value(true);
@@ -222,7 +227,7 @@ std::unique_ptr<Provider> open_quietly(Subject& subject, bool with_network) {
   subject.out.step("open");
   auto provider = load_in_process(subject.found, services_of(subject, with_network), limits_from_now(kCall));
   if (provider) return std::move(*provider);
-  subject.out.failed(said(subject, provider.error()), "");
+  subject.out.failed(said(subject, provider.error()), "open has to work again after close.");
   return nullptr;
 }
 
@@ -565,7 +570,7 @@ void check_connection(Subject& subject, Connection& connection) {
   const auto asset = connection.identify(limits_from_now(kCall));
   if (!asset) {
     if (well_failed(subject, asset.error()) && subject.request.target)
-      subject.out.failed(said(subject, asset.error()), asset.error().hint());
+      subject.out.failed(said(subject, asset.error()), hint_of(asset.error()));
   } else {
     std::vector<std::string> missing;
     for (const char* field : {"name", "platform"}) {
@@ -593,7 +598,7 @@ void check_behaviour(Subject& subject) {
     auto connection = provider->connect(target, limits_from_now(kCall));
     if (!connection) {
       if (well_failed(subject, connection.error()) && subject.request.target)
-        subject.out.failed(said(subject, connection.error()), connection.error().hint());
+        subject.out.failed(said(subject, connection.error()), hint_of(connection.error()));
       continue;
     }
     connected = true;
@@ -861,8 +866,6 @@ Rows fetch_all(Subject& subject, Connection& connection, const std::string& wher
   return out;
 }
 
-bool unsupported(const Error& error) { return error.message().find("not supported") != std::string::npos; }
-
 void judge_rows(Subject& subject, const manifest::Resource& resource, const std::vector<Row>& rows) {
   std::set<std::pair<std::string, std::string>> ids;
   bool twice = false;
@@ -890,7 +893,7 @@ void judge_by_id(Subject& subject, Connection& connection, const manifest::Resou
   subject.out.step("fetch " + resource.name + " by its id");
   const auto rows = connection.fetch({resource.name, row.id, {}, {}}, limits_from_now(kCall));
   if (!rows) {
-    if (well_failed(subject, rows.error()) && !unsupported(rows.error())) {
+    if (well_failed(subject, rows.error())) {
       subject.out.failed("fetch " + resource.name + " by the id \"" + printable(row.id) +
                              "\", which it sent: " + said(subject, rows.error()),
                          "Answer for every id that was sent.");
@@ -920,12 +923,10 @@ void check_fetch(Subject& subject) {
     const manifest::Resource& resource = *subject.found.manifest.resource(name);
     if (!rows) {
       if (!well_failed(subject, rows.error())) continue;
-      if (unsupported(rows.error()))
-        subject.out.note("fetch " + name + ": not supported by this connection");
-      else if (rows.error().kind() == ErrorKind::kUsage)  // there is no "all" of everything
+      if (rows.error().kind() == ErrorKind::kUsage)  // there is no "all" of everything
         subject.out.note(said(subject, rows.error()));
       else
-        subject.out.failed(said(subject, rows.error()), rows.error().hint());
+        subject.out.warning(said(subject, rows.error()), hint_of(rows.error()));
       continue;
     }
     rows_seen += rows->size();

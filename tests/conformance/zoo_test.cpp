@@ -18,6 +18,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -89,6 +90,7 @@ class Zoo {
     EXPECT_TRUE(fs::is_empty(scratch())) << "a file was left in the folder for temporary ones";
     return result;
   }
+  Process start(Argv args) const { return user_.start(args); }
   RunResult list() const { return run({"providers", "list"}); }
   RunResult verify(const fs::path& file, Argv more = {}) const {
     Argv args = {"providers", "verify", "--check-timeout", "3s", file.string()};
@@ -730,6 +732,21 @@ TEST(InProcess, IsSurvivedWhereItCanBe) {
     EXPECT_EQ(good.exit_code, 0) << deed << good.err;
     EXPECT_EQ(good.out, "→ name:           kettle\n→ platform:       stove\n") << deed;
   }
+}
+
+TEST(Verify, LeavesNothingWhenItIsInterrupted) {
+  const Zoo zoo;
+  const fs::path path = zoo.add("bad.so", library("constructor_loops"));
+  Process verify = zoo.start({"providers", "verify", "--check-timeout", "10m", path.string()});
+  const auto has_child = [&] {
+    std::ifstream list("/proc/" + std::to_string(verify.pid()) + "/task/" + std::to_string(verify.pid()) +
+                       "/children");
+    return list.peek() != std::ifstream::traits_type::eof();
+  };
+  while (verify.running() && !has_child()) std::this_thread::yield();
+  verify.signal(SIGINT);
+  EXPECT_EQ(verify.wait().signal, SIGINT);
+  EXPECT_TRUE(no_child_left());
 }
 
 // Neither descriptors nor processes nor threads, whatever came of the provider.
