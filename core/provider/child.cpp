@@ -17,7 +17,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -351,7 +350,7 @@ int serve_provider(int channel, int library, const std::atomic<bool>& cancelled)
   return (new Server(channel, library, cancelled))->run();
 }
 
-int keep_provider() {
+int keep_provider(const std::filesystem::path& scratch) {
   // What loses its parent below us becomes ours.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   set_signals(SIG_BLOCK, {SIGCHLD, SIGTERM});
@@ -370,7 +369,7 @@ int keep_provider() {
   const int status = end_all(provider);
   // The program removes this folder itself, unless it was killed or had no time left.
   std::error_code ignored;
-  if (const char* scratch = std::getenv("TMPDIR")) std::filesystem::remove_all(scratch, ignored);
+  std::filesystem::remove_all(scratch, ignored);
   return end_like(status);
 }
 

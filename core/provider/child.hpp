@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 
 namespace cnspec::provider {
 
@@ -22,7 +23,8 @@ inline constexpr int kGraceMilliseconds = 2000;
 
 // The keeper's whole life: starts the provider's process and ends all that is below itself when that ends,
 // when the leash does, or, after a grace, on SIGTERM. Ends as the provider's process did.
-int keep_provider();
+// Then removes `scratch`, the provider's private folder.
+int keep_provider(const std::filesystem::path& scratch);
 
 // The provider's process: answers the frames of `channel` until that ends. `library` and `cancelled` outlive
 // it.

@@ -243,8 +243,9 @@ Result<void> Child::start(const std::filesystem::path& program, int library) {
   std::vector<char*> envp;
   for (std::string& one : environment) envp.push_back(one.data());
   envp.push_back(nullptr);
-  std::string path = program.string(), name = manifest_.name;
-  char* const argv[] = {path.data(), name.data(), nullptr};
+  // The name is for those who look at processes.
+  std::string path = program.string(), name = manifest_.name, folder = scratch_.path().string();
+  char* const argv[] = {path.data(), name.data(), folder.data(), nullptr};
   pid_t pid = 0;
   const int failed = ::posix_spawn(&pid, path.c_str(), &files, &attributes, argv, envp.data());
   ::posix_spawn_file_actions_destroy(&files);
@@ -449,7 +450,7 @@ void Child::end(milliseconds patience) {
     leash_.reset();
     if (!has_ended(kToEnd)) {
       ::kill(keeper_, SIGKILL);  // and the provider's process with it, which has that as its death signal
-      has_ended(milliseconds::max() / 2);
+      has_ended(std::chrono::minutes(1));
     }
   }
   leash_.reset();
