@@ -456,6 +456,88 @@ TEST(Policy, BundledRunInTheProcessAndAllOthersInTheirOwn) {
   EXPECT_EQ(isolates({{"*", Isolation::kProcess}}, {{"x", Isolation::kNone}}), Both(false, false));
 }
 
+// What status says of where a provider runs.
+std::string isolated(const std::string& json, const std::string& name) {
+  const auto at = json.find("\"name\": \"" + name + "\"");
+  const auto key = at == std::string::npos ? at : json.find("\"isolated\": ", at);
+  return key == std::string::npos ? "nothing" : json.substr(key + 12, 4);
+}
+
+TEST(Policy, OnlyTheFlagLoosens) {
+  const Home home(UNRULY_PROVIDER);
+  struct Case {
+    const char* file;
+    const char* variable;
+    std::vector<std::string> flags;
+    const char* os;      // bundled
+    const char* unruly;  // not
+    const char* warning;
+  };
+  for (const Case& c : {
+           Case{"", "", {}, "fals", "true", ""},
+           Case{"isolation: none", "", {}, "fals", "true", ""},
+           Case{"isolation: process", "", {}, "true", "true", ""},
+           Case{"isolation: {os: process, unruly: none}", "", {}, "true", "true", ""},
+           Case{"", "process", {}, "true", "true", ""},
+           Case{"isolation: process",
+                "auto",
+                {},
+                "true",
+                "true",
+                "MONDOO_ISOLATION cannot loosen isolation: it is auto, and process stays"},
+           Case{"isolation: {os: process}",
+                R"({"os": "none", "aws": "process"})",
+                {},
+                "true",
+                "true",
+                "MONDOO_ISOLATION cannot loosen isolation: for os it is none, and process stays"},
+           Case{"isolation: process", "process", {"--isolation", "none"}, "fals", "fals", ""},
+           Case{"isolation: process", "", {"--isolation=unruly=none"}, "true", "fals", ""},
+           Case{"", "", {"--isolation=process", "--isolation=unruly=none"}, "true", "fals", ""},
+       }) {
+    const TempDir user;
+    cnspec::test::ProcessOptions options;
+    options.env["HOME"] = user.path().string();
+    options.env["PROVIDERS_PATH"] = home.folder().string();
+    options.env["MONDOO_API_ENDPOINT"] = "http://127.0.0.1:1";
+    options.env["MONDOO_UPDATES_URL"] = "http://127.0.0.1:1";
+    options.env["MONDOO_CONFIG_PATH"] = user.write("mondoo.yml", std::string(c.file) + "\n").string();
+    if (*c.variable) options.env["MONDOO_ISOLATION"] = c.variable;
+    std::vector<std::string> argv = {program("cnspec"), "status", "-o", "json"};
+    argv.insert(argv.end(), c.flags.begin(), c.flags.end());
+    const auto status = cnspec::test::run(argv, options);
+    const std::string what = std::string(c.file) + " / " + c.variable + "\n" + status.out + status.err;
+    EXPECT_EQ(isolated(status.out, "os"), c.os) << what;
+    EXPECT_EQ(isolated(status.out, "unruly"), c.unruly) << what;
+    EXPECT_NE(status.err.find(c.warning), std::string::npos) << what;
+  }
+}
+
+TEST(Policy, WordsThatAreNoneAreRefused) {
+  const Home home(UNRULY_PROVIDER);
+  const TempDir user;
+  cnspec::test::ProcessOptions options;
+  options.env["HOME"] = user.path().string();
+  const auto said = [&](const std::string& file, const std::vector<std::string>& flags) {
+    options.env["MONDOO_CONFIG_PATH"] = user.write("mondoo.yml", file + "\n").string();
+    std::vector<std::string> argv = {program("cnspec"), "providers", "list"};
+    argv.insert(argv.end(), flags.begin(), flags.end());
+    const auto result = cnspec::test::run(argv, options);
+    std::string err = result.err;
+    if (const auto at = err.find(user.path().string()); at != std::string::npos)
+      err.replace(at, user.path().string().size(), "HOME");
+    return std::to_string(result.exit_code) + " " + err;
+  };
+  EXPECT_EQ(said("isolation: full", {}),
+            "78 x HOME/mondoo.yml:1:12: isolation must be none or auto or process, found full\n");
+  EXPECT_EQ(said("isolation: {os: full}", {}),
+            "78 x HOME/mondoo.yml:1:17: isolation must be none or auto or process, found full\n");
+  EXPECT_EQ(said("isolation: [process]", {}),
+            "78 x HOME/mondoo.yml:1:12: isolation must be none or auto or process, found a list\n");
+  EXPECT_EQ(said("", {"--isolation", "os=full"}),
+            "2 x --isolation: expected [NAME=]auto, [NAME=]process or [NAME=]none, found \"os=full\"\n");
+}
+
 // A program beside which there is a tripwire in place of cnspec-provider-host.
 TEST(Policy, StatusStartsNoProcess) {
   const TempDir tree;
