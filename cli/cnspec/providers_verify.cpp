@@ -196,11 +196,11 @@ std::vector<std::string> child_command(const Globals& globals) {
   ::setrlimit(RLIMIT_CORE, &no_core);
   // Out of the way of a provider that closes whatever comes after the standard streams.
   const int pipe = ::fcntl(3, F_DUPFD_CLOEXEC, 100);
-  if (pipe < 0) exit_with(Error("--check is for cnspec providers verify itself", ErrorKind::kUsage));
   ::close(3);
   const std::string input((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
   const auto request = provider::read_verify_request(input);
-  if (!request) exit_with(request.error());
+  if (pipe < 0 || !request)
+    exit_with(Error("--check is for cnspec providers verify itself", ErrorKind::kUsage));
 
   // No word of ours on the streams: what is on them comes from the provider.
   log::configure(log::Level::kError, false);
