@@ -530,7 +530,7 @@ class Isolated {
   // From here on all functions but this and named() are called with the lock held.
   std::mutex& mutex() { return mutex_; }
 
-  // Starts the process and opens the provider in it; the error names the provider.
+  // Starts the process and opens the provider in it.
   Result<void> start(const Limits& limits);
   // Starts it again if it has ended.
   Result<void> revive(const Limits& limits);
@@ -545,7 +545,8 @@ class Isolated {
  private:
   void close();
 
-  const Found found_;
+  Found found_;  // its manifest is that of the file, once that was started
+  std::string section_;
   const IsolateOptions options_;
   const std::shared_ptr<const Services> services_;
   std::mutex mutex_;
@@ -558,14 +559,24 @@ class Isolated {
 Result<void> Isolated::start(const Limits& limits) {
   last_deadline_ = limits.deadline;
   child_.reset();
+  const auto failed = [](const std::string& step, Error cause) {
+    return fail(Error::wrap(step, std::move(cause)));
+  };
   const std::string loading = "load " + printable(found_.path.string());
   auto checked = open_checked(found_);
-  if (!checked) return fail(named(loading, checked.error()));
+  if (!checked) return failed(loading, checked.error());
+  // What was found may be another version by now, which counts; what is in use may not.
+  if (generation_ == 0) {
+    found_.manifest = std::move(checked->manifest);
+    section_ = std::move(checked->section);
+  } else if (checked->section != section_) {
+    return failed(loading, Error("was replaced while it was in use", ErrorKind::kUntrusted));
+  }
   auto scratch = Scratch::make();
-  if (!scratch) return fail(named("start", scratch.error()));
+  if (!scratch) return failed("start", scratch.error());
   auto child = std::make_unique<Child>(manifest(), services_, std::move(*scratch));
   if (auto started = child->start(options_.host_program, checked->file.fd()); !started)
-    return fail(named("start", started.error()));
+    return failed("start", started.error());
   ++generation_;
   child_ = std::move(child);
 
@@ -581,14 +592,14 @@ Result<void> Isolated::start(const Limits& limits) {
   write_hello(greeting, &hello);
   if (auto loaded = call(greeting, nullptr, {}, limits); !loaded) {
     child_->end(milliseconds(0));
-    return fail(named(loading, loaded.error()));
+    return failed(loading, loaded.error());
   }
   FrameWriter open(FrameKind::kOpen);
   write_call(open, {0, limits.deadline});
   const Settled before{{}, allowed_hosts(manifest().capabilities.network, {}, {})};
   if (auto opened = call(open, nullptr, before, limits); !opened) {
     child_->end(milliseconds(0));
-    return fail(named("open", opened.error()));
+    return failed("open", opened.error());
   }
   return {};
 }
@@ -607,7 +618,8 @@ Result<void> Isolated::revive(const Limits& limits) {
     ::poll(nullptr, 0, std::max(1, static_cast<int>(std::chrono::ceil<milliseconds>(left).count())));
   }
   log::debug("provider \"" + manifest().name + "\": its process is started again");
-  return start(limits);
+  if (auto again = start(limits); !again) return fail(Error::wrap("starting again", again.error()));
+  return {};
 }
 
 Result<void> Isolated::call(FrameWriter& order, RowSink* sink, const Settled& settled, const Limits& limits) {
@@ -743,7 +755,9 @@ class IsolatedProvider final : public Provider {
 Result<std::unique_ptr<Provider>> start_isolated(const Found& found, IsolateOptions options,
                                                  Services services, const Limits& limits) {
   auto provider = std::make_shared<Isolated>(found, std::move(options), std::move(services));
-  if (auto started = provider->start(limits); !started) return fail(started.error());
+  if (auto started = provider->start(limits); !started) {
+    return fail(Error::wrap("provider \"" + found.manifest.name + "\"", started.error()));
+  }
   return std::make_unique<IsolatedProvider>(std::move(provider));
 }
 

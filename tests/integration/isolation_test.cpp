@@ -326,6 +326,17 @@ TEST(Isolated, StartsAgainThreeTimesAndConnectsAsBefore) {
             "provider \"unruly\": fetch thing: its process has ended 4 times and is not started any more");
 }
 
+TEST(Isolated, SaysWhyItCannotStartAgain) {
+  Unruly unruly;
+  EXPECT_NE(unruly.error("crash").message().find("SIGSEGV"), std::string::npos);
+  fs::remove(unruly.found().path);
+  const std::string said = unruly.error("greet").message();
+  EXPECT_EQ(said.find("provider \"unruly\": fetch thing: starting again: load " +
+                      unruly.found().path.string() + ": "),
+            0u)
+      << said;
+}
+
 TEST(Isolated, WhatFailsAtTheEndIsLogged) {
   Unruly unruly("crash at the end");
   unruly.disconnect();
