@@ -63,6 +63,9 @@ std::string generate_source(const Manifest& manifest) {
       "#define CNSPEC_SECTION __declspec(allocate(\".cnspec\"))\n"
       "#elif defined(__APPLE__)\n"
       "#define CNSPEC_SECTION __attribute__((section(\"__TEXT,__cnspec\"), used))\n"
+      "#elif defined(__clang__)\n" /* whose address sanitizer puts guards behind what is global */
+      "#define CNSPEC_SECTION __attribute__((section(\".cnspec\"), used, aligned(8), "
+      "no_sanitize(\"address\")))\n"
       "#else\n"
       "#define CNSPEC_SECTION __attribute__((section(\".cnspec\"), used, aligned(8)))\n"
       "#endif\n"
