@@ -1,6 +1,5 @@
 #include "provider/child.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>

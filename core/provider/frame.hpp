@@ -142,8 +142,6 @@ class FrameBuffer {
   void filled(std::size_t bytes) { end_ += bytes; }
   // Nothing when there is no whole frame yet; an error (kInvalid) for what is none.
   Result<std::optional<Frame>> next();
-  // Whether a frame has begun.
-  bool in_the_middle() const { return end_ > begin_; }
   // Overwrites the frames that were answered, which may have held secrets.
   void wipe();
 

@@ -68,8 +68,6 @@ class Fd {
   void reset() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   }
-  // The same under a number that none of those the child gets has.
-  Fd above(int last) const { return Fd(::fcntl(fd_, F_DUPFD_CLOEXEC, last + 1)); }
 
  private:
   int fd_ = -1;
