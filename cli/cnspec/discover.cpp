@@ -1,6 +1,7 @@
 #include <rapidjson/document.h>
 
 #include "base/json.hpp"
+#include "base/names.hpp"
 #include "base/text.hpp"
 #include "connectors.hpp"
 #include "providers_registry.hpp"
@@ -57,7 +58,7 @@ std::optional<Error> missing(runtime::Runtime& runtime, const Globals& globals, 
     return Error(unknown.what() + "; did you mean " + like + "?", ErrorKind::kUsage)
         .hint(std::string(unknown.hint()));
   }
-  if (!provider::is_provider_name(owner) || runtime.providers().by_name(owner)) return unknown;
+  if (!is_provider_name(owner) || runtime.providers().by_name(owner)) return unknown;
   const bool somewhere = runtime::registry_url(runtime.config(), "").has_value();
   if (!somewhere || !may_install(runtime, late)) {
     const std::string command = "cnspec providers install " + owner;

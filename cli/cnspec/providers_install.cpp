@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/names.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
 #include "providers.hpp"
@@ -151,7 +152,7 @@ void add_providers_install(CLI::App& providers, Globals& globals) {
   command->add_option("--sha256", flags->sha256, "What the package must be, in hexadecimal digits")
       ->transform(CLI::detail::to_lower)
       ->check([](const std::string& text) {
-        return text.size() == 64 && text.find_first_not_of("0123456789abcdefABCDEF") == text.npos
+        return is_sha256(text)
                    ? std::string()
                    : "expected 64 hexadecimal digits, found \"" + printable(text) + "\"";
       });

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/interrupt.hpp"
+#include "base/names.hpp"
 #include "base/text.hpp"
 #include "provider/sandbox.hpp"
 #include "provider/shelf.hpp"

@@ -1,14 +1,10 @@
 #include "provider/lockfile.hpp"
 
-#include <algorithm>
-#include <cctype>
-
 #include "base/file.hpp"
 #include "base/json.hpp"
-#include "base/semver.hpp"
+#include "base/names.hpp"
 #include "base/text.hpp"
 #include "provider/manifest.hpp"
-#include "provider/package.hpp"
 
 namespace cnspec::provider {
 namespace {
@@ -16,32 +12,14 @@ namespace {
 constexpr std::size_t kMaxSize = 4 << 20;
 constexpr int kFormat = 1;
 
-bool is_sha256(std::string_view text) {
-  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == text.npos;
-}
-
 std::string shown(const Lockfile& lock) { return printable(lock.path.string()); }
-
-// Names, versions and platforms become parts of paths.
-bool is_word(std::string_view text, std::string_view also) {
-  return !text.empty() && text.size() <= 64 && text.front() != '.' &&
-         std::all_of(text.begin(), text.end(), [&](unsigned char c) {
-           return (c < 128 && std::isalnum(c)) || also.find(static_cast<char>(c)) != also.npos;
-         });
-}
-
-bool is_platform(std::string_view text) {
-  const auto slash = text.find('/');
-  return slash != text.npos && is_word(text.substr(0, slash), "") && is_word(text.substr(slash + 1), "");
-}
 
 Result<LockedProvider> read_provider(const json::Value& value, const std::string& name) {
   const auto senseless = [&](const std::string& why) { return fail(quoted_if_needed(name) + ": " + why); };
   LockedProvider out;
   out.version = json::get_string(value, "version");
   if (!is_provider_name(name)) return senseless("a provider's name is letters, digits and dashes");
-  if (!is_word(out.version, ".-+") || !compare_versions(out.version, out.version))
-    return senseless("expected a \"version\" such as \"1.2.3\"");
+  if (!is_provider_version(out.version)) return senseless("expected a \"version\" such as \"1.2.3\"");
   const json::Value* platforms = json::find(value, "platforms");
   if (!platforms || !platforms->IsObject() || platforms->MemberCount() == 0)
     return senseless("expected \"platforms\", an object with one or more");
@@ -49,8 +27,8 @@ Result<LockedProvider> read_provider(const json::Value& value, const std::string
     const std::string platform(json::view(key));
     LockedFiles locked{std::string(json::get_string(files, "package")),
                        std::string(json::get_string(files, "library"))};
-    if (!is_platform(platform))
-      return senseless("a platform is OS/ARCH, found " + quoted_if_needed(platform));
+    if (!is_platform_name(platform))
+      return senseless("a platform is OS/ARCH in lower case, found " + quoted_if_needed(platform));
     if (!is_sha256(locked.package) || !is_sha256(locked.library)) {
       return senseless(quoted_if_needed(platform) +
                        ": expected \"package\" and \"library\", each 64 hexadecimal digits in lower case");

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/encoding.hpp"
+#include "base/names.hpp"
 #include "base/text.hpp"
 
 namespace cnspec::provider {
@@ -24,17 +26,6 @@ constexpr std::string_view kLibraryEnd = ".so";
 constexpr std::string_view kSignatureEnd = ".so.minisig";
 
 tl::unexpected<Error> refuse(std::string what) { return fail(std::move(what), ErrorKind::kInvalid); }
-
-std::string hex(std::string_view bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += kDigits[byte >> 4];
-    out += kDigits[byte & 15];
-  }
-  return out;
-}
 
 std::string megabytes(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
@@ -84,7 +75,7 @@ class Source {
     while ((n = read(buffer, sizeof buffer)) > 0) {
     }
     if (n < 0) return fail(std::string("cannot be read: ") + std::strerror(errno));
-    return hash_ ? hex(hash_->finish()) : std::string();
+    return hash_ ? hex_encode(hash_->finish()) : std::string();
   }
 
  private:
@@ -279,13 +270,6 @@ Result<Unpacked> unpack_checked(const Package& package, const Expected& expected
 }
 
 }  // namespace
-
-bool is_provider_name(std::string_view name) {
-  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-  return !name.empty() && name.size() <= 128 && name.front() >= 'a' && name.front() <= 'z' &&
-         std::all_of(name.begin(), name.end(),
-                     [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '-'; });
-}
 
 std::string package_file_name(const PackageName& package) {
   return package.name + "_" + package.version + "_" + package.os + "_" + package.arch +

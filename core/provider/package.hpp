@@ -16,9 +16,6 @@
 
 namespace cnspec::provider {
 
-// As manifests name providers: letters, digits and dashes. Nothing else becomes part of a path.
-bool is_provider_name(std::string_view name);
-
 // What a file name says about a package.
 struct PackageName {
   std::string name, version, os, arch;

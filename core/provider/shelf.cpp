@@ -12,8 +12,8 @@
 #include <memory>
 #include <utility>
 
+#include "base/names.hpp"
 #include "base/text.hpp"
-#include "provider/package.hpp"
 #include "provider/trust.hpp"
 
 namespace cnspec::provider {

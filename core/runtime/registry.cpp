@@ -10,6 +10,7 @@
 
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "base/names.hpp"
 #include "base/semver.hpp"
 #include "base/text.hpp"
 #include "base/version.hpp"
@@ -76,13 +77,13 @@ Result<Wanted> parse_wanted(std::string_view word) {
   const auto at = word.find('@');
   Wanted out{std::string(word.substr(0, at)), ""};
   const std::string shown = quoted_if_needed(word.substr(0, 200));
-  if (!provider::is_provider_name(out.name)) {
+  if (!is_provider_name(out.name)) {
     return usage(shown + ": expected NAME or NAME@VERSION, where a name is letters, digits and dashes");
   }
   if (at == word.npos) return out;
   std::string_view version = word.substr(at + 1);
   if (version.starts_with('v')) version.remove_prefix(1);
-  if (!upstream::is_provider_version(version))
+  if (!is_provider_version(version))
     return usage(shown + ": expected NAME@VERSION, with a version such as 1.2.3");
   out.version = version;
   return out;
@@ -92,11 +93,7 @@ Result<PlatformName> parse_platform(std::string_view word) {
   const auto slash = word.find('/');
   PlatformName out{std::string(word.substr(0, slash)),
                    std::string(slash == word.npos ? "" : word.substr(slash + 1))};
-  const auto plain = [](const std::string& text) {
-    return !text.empty() && text.size() <= 32 &&
-           text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") == text.npos;
-  };
-  if (plain(out.os) && plain(out.arch)) return out;
+  if (is_platform_name(word)) return out;
   return usage("--platform " + quoted_if_needed(word.substr(0, 200)) +
                ": expected OS/ARCH, such as linux/amd64");
 }

@@ -3,23 +3,13 @@
 #include <algorithm>
 #include <charconv>
 
-#include "base/semver.hpp"
+#include "base/names.hpp"
 #include "base/text.hpp"
 
 namespace cnspec::upstream {
 namespace {
 
 using transport::Response;
-
-constexpr std::size_t kMaxName = 64;
-constexpr std::string_view kDigits = "0123456789";
-constexpr std::string_view kLower = "abcdefghijklmnopqrstuvwxyz";
-
-bool made_of(std::string_view text, std::initializer_list<std::string_view> allowed) {
-  return std::all_of(text.begin(), text.end(), [&](char c) {
-    return std::any_of(allowed.begin(), allowed.end(), [&](auto set) { return set.find(c) != set.npos; });
-  });
-}
 
 bool is_html(const Response& answer) {
   return answer.header("content-type").starts_with("text/html") || trim(answer.body).starts_with('<');
@@ -33,17 +23,6 @@ std::optional<std::uint64_t> number(std::string_view text) {
 }
 
 }  // namespace
-
-bool is_provider_name(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxName && kLower.find(text.front()) != text.npos &&
-         made_of(text, {kLower, "ABCDEFGHIJKLMNOPQRSTUVWXYZ", kDigits, "-"});
-}
-
-bool is_provider_version(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxName && kDigits.find(text.front()) != text.npos &&
-         made_of(text, {kLower, "ABCDEFGHIJKLMNOPQRSTUVWXYZ", kDigits, ".-+"}) &&
-         text.find("..") == text.npos && compare_versions(text, text);
-}
 
 Error refusal(const Response& answer, const std::string& url) {
   const std::string status =
@@ -77,8 +56,6 @@ Result<Versions> read_catalog(const Response& answer, const std::string& url) {
   }
   return versions;
 }
-
-bool is_sha256(std::string_view text) { return text.size() == 64 && made_of(text, {kDigits, "abcdef"}); }
 
 Result<Checksums> read_checksums(std::string_view text, const std::string& shown) {
   Checksums out;

@@ -11,10 +11,6 @@
 
 namespace cnspec::upstream {
 
-// What may stand in a registry's paths: names as manifests have them, and versions as semver.org has them.
-bool is_provider_name(std::string_view text);
-bool is_provider_version(std::string_view text);
-
 // latest.json. Entries whose name or version is none are left out; of a name that stands there twice the
 // first counts. The error of an answer that is no such list says what it is instead.
 Result<Versions> read_catalog(const transport::Response& answer, const std::string& url);
@@ -22,7 +18,6 @@ Result<Versions> read_catalog(const transport::Response& answer, const std::stri
 // By file name, in lower-case hex. kInvalid names the line that makes no sense.
 using Checksums = std::map<std::string, std::string>;
 Result<Checksums> read_checksums(std::string_view text, const std::string& shown);
-bool is_sha256(std::string_view text);  // 64 lower-case hexadecimal digits
 
 // Why there is no document: for an answer that is neither 200 nor 206. kNotFound for 404 and 410.
 Error refusal(const transport::Response& answer, const std::string& url);

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/names.hpp"
 #include "fuzz.hpp"
 #include "provider/archive_module.hpp"
 #include "provider/package.hpp"
@@ -80,7 +81,7 @@ void check_folder(const fs::path& folder, bool good, const std::string& name) {
     const bool signature = file.ends_with(".so.minisig");
     require(file.ends_with(".so") || signature, "and only those of a provider");
     const std::string stem = file.substr(0, file.size() - (signature ? 11 : 3));
-    require(provider::is_provider_name(stem), "under names that providers have");
+    require(is_provider_name(stem), "under names that providers have");
     library = library || (good && file == name + ".so");
     ::unlink(entry.path().c_str());
   }

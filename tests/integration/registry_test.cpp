@@ -446,7 +446,9 @@ TEST_F(ServedTest, RefusesALockFileThatIsNone) {
       {R"({"version": 1, "providers": {"hello": {"version": "1.0.0", "platforms": {}}}})",
        "hello: expected \"platforms\", an object with one or more"},
       {R"({"version": 1, "providers": {"hello": {"version": "1.0.0", "platforms": {"../x": {}}}}})",
-       "hello: a platform is OS/ARCH, found ../x"},
+       "hello: a platform is OS/ARCH in lower case, found ../x"},
+      {R"({"version": 1, "providers": {"hello": {"version": "1.0.0", "platforms": {"Linux/AMD64": {}}}}})",
+       "hello: a platform is OS/ARCH in lower case, found Linux/AMD64"},
       {R"({"version": 1, "providers": {"hello": {"version": "1.0.0", "platforms": {"linux/amd64": {"package": ")" +
            hash + R"("}}}}})",
        "hello: linux/amd64: expected \"package\" and \"library\", each 64 hexadecimal digits in lower case"},

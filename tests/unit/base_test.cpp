@@ -11,6 +11,7 @@
 #include "base/encoding.hpp"
 #include "base/file.hpp"
 #include "base/json.hpp"
+#include "base/names.hpp"
 #include "base/random.hpp"
 #include "base/semver.hpp"
 #include "base/text.hpp"
@@ -23,6 +24,31 @@ namespace {
 using namespace std::chrono_literals;
 using test::read_file;
 using test::TempDir;
+
+// ---- names ----
+
+// In manifests, lock files and registries the same ones.
+TEST(NamesTest, LeadNowhereElse) {
+  EXPECT_TRUE(is_provider_name("os"));
+  EXPECT_TRUE(is_provider_name("ms365-Cloud2"));
+  EXPECT_TRUE(is_provider_name(std::string(128, 'a')));
+  for (const std::string word : {"", "Os", "2os", "-os", "o.s", "o/s", "..", "o s", "\xc3\xb6s"})
+    EXPECT_FALSE(is_provider_name(word)) << word;
+  EXPECT_FALSE(is_provider_name(std::string(129, 'a')));
+
+  EXPECT_TRUE(is_provider_version("1.2.3-rc.1+build"));
+  for (const std::string word : {"", "v1.2.3", ".1", "1..2", "1.2.3/..", "latest", "1 2"})
+    EXPECT_FALSE(is_provider_version(word)) << word;
+  EXPECT_FALSE(is_provider_version("1.2." + std::string(61, '3')));
+
+  EXPECT_TRUE(is_platform_name("linux/amd64"));
+  for (const std::string word : {"", "linux", "linux/", "/amd64", "Linux/amd64", "linux/amd64/v2", "../x"})
+    EXPECT_FALSE(is_platform_name(word)) << word;
+
+  EXPECT_TRUE(is_sha256(std::string(64, 'f')));
+  EXPECT_FALSE(is_sha256(std::string(64, 'F')));
+  EXPECT_FALSE(is_sha256(std::string(63, 'f')));
+}
 
 // ---- times ----
 
