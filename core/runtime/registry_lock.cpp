@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <set>
 
@@ -15,6 +14,7 @@
 #include "base/json.hpp"
 #include "base/random.hpp"
 #include "base/text.hpp"
+#include "provider/sandbox.hpp"
 #include "runtime/network.hpp"
 #include "runtime/registry.hpp"
 
@@ -69,36 +69,13 @@ Result<std::string> sha256_of(const fs::path& file) {
   return hash;
 }
 
-// A folder for what is unpacked to be looked at; ours alone, and gone in the end.
-class Scratch {
- public:
-  static Result<Scratch> make() {
-    const char* named = std::getenv("TMPDIR");
-    std::string path =
-        std::string(named && fs::path(named).is_absolute() ? named : "/tmp") + "/cnspec-XXXXXX";
-    if (!::mkdtemp(path.data())) return failed(path, "made");
-    return Scratch(path);
-  }
-  Scratch(Scratch&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  Scratch& operator=(Scratch&&) = delete;
-  ~Scratch() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  explicit Scratch(fs::path path) : path_(std::move(path)) {}
-  fs::path path_;
-};
-
 // The hashes of a package and of the library in it.
 Result<LockedFiles> read_package(PackageSource& source, const PackageName& what,
                                  const provider::PackageTools& tools) {
   auto fetched = source.fetch(what, "");
   if (!fetched) return fail(fetched.error());
   const interrupt::Hold hold;  // nothing stays behind
-  auto scratch = Scratch::make();
+  auto scratch = provider::Scratch::make();
   if (!scratch) return fail(scratch.error());
   auto unpacked = provider::unpack(fetched->package(), {what.name, what.version, fetched->sha256},
                                    scratch->path(), tools);
