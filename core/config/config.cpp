@@ -12,11 +12,11 @@
 
 #include "base/encoding.hpp"
 #include "base/file.hpp"
+#include "base/file_lock.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "config/document.hpp"
 #include "config/keys.hpp"
-#include "config/lock.hpp"
 
 namespace cnspec::config {
 namespace {
@@ -376,6 +376,12 @@ Result<std::optional<std::string>> read_source(std::string_view flag, Source& so
   return text;
 }
 
+// Beside the file, since that is replaced at every change. Without locks, the writing is still atomic.
+Result<FileLock> lock_file(const fs::path& file, FileLock::Deadline deadline) {
+  return FileLock::take(file.string() + ".lock", printable(file.string()) + " is being changed by", deadline,
+                        FileLock::Need::kWherePossible);
+}
+
 }  // namespace
 
 void normalise_endpoint(std::string& endpoint) {
@@ -388,7 +394,7 @@ Result<void> check_writable(const fs::path& path) {
   const auto size = fs::file_size(path, ec);
   auto room = check_room_for_file(path, kCredentialsSize + (ec ? 0 : size));
   if (!room) return fail(Error::wrap("the configuration cannot be written", room.error()));
-  auto lock = FileLock::take(behind_links(path), std::chrono::steady_clock::now());
+  auto lock = lock_file(behind_links(path), std::chrono::steady_clock::now());
   if (!lock && lock.error().kind() != ErrorKind::kTimeout)
     return fail(Error::wrap("the configuration cannot be locked", lock.error()));
   return {};
@@ -447,7 +453,7 @@ Result<void> save(const fs::path& named, const std::vector<Change>& changes,
   const fs::path path = behind_links(named);
   const std::string name = printable(path.string());
   if (auto made = make_folders(path.parent_path()); !made) return made;
-  auto lock = FileLock::take(path, deadline);
+  auto lock = lock_file(path, deadline);
   if (!lock) return fail(lock.error());
   auto text = read_small_file(path);
   if (!text && text.error().kind() != ErrorKind::kNotFound) return fail(text.error());

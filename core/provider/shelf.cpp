@@ -136,7 +136,9 @@ Result<Shelf> Shelf::open(const fs::path& folder, std::chrono::steady_clock::tim
     if (auto synced = sync_folder(it->parent_path()); !synced) return fail(synced.error());
   }
   if (auto good = check_there(folder); !good) return fail(good.error());
-  auto lock = FolderLock::take(folder, deadline);
+  auto lock = FileLock::take(folder / ".lock",
+                             "the providers in " + printable(folder.string()) + " are being changed by",
+                             deadline, FileLock::Need::kRequired);
   if (!lock) return fail(lock.error());
   Shelf shelf(folder, std::move(made), std::move(*lock));
   if (auto settled = shelf.settle(); !settled) return fail(settled.error());

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/file_lock.hpp"
 #include "base/interrupt.hpp"
-#include "provider/folder_lock.hpp"
 
 namespace cnspec::provider {
 
@@ -57,7 +57,7 @@ class Shelf {
     Made(Made&& other) noexcept : folders(std::exchange(other.folders, {})) {}
     ~Made();
   };
-  Shelf(std::filesystem::path folder, Made made, FolderLock lock)
+  Shelf(std::filesystem::path folder, Made made, FileLock lock)
       : folder_(std::move(folder)),
         hold_(std::make_unique<interrupt::Hold>()),
         made_(std::move(made)),
@@ -69,7 +69,7 @@ class Shelf {
   std::filesystem::path folder_;
   std::unique_ptr<interrupt::Hold> hold_;  // the end waits until all is as it was, or as it shall be
   Made made_;                              // gone after the lock, which lies in it
-  FolderLock lock_;
+  FileLock lock_;
 };
 
 }  // namespace cnspec::provider

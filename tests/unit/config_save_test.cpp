@@ -155,7 +155,7 @@ TEST(ConfigSaveTest, WaitsForAnotherUntilItsDeadline) {
   ASSERT_FALSE(saved);
   EXPECT_EQ(saved.error().kind(), ErrorKind::kTimeout);
   EXPECT_EQ(saved.error().message(),
-            file.string() + ": another process is changing it and did not finish in time");
+            file.string() + " is being changed by another process, which did not finish in time");
   EXPECT_EQ(read_file(file), "a: 1\n");
   ::close(other);
   EXPECT_TRUE(save(file, {{"name", "x"}}, std::chrono::steady_clock::now()));

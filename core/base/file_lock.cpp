@@ -1,4 +1,4 @@
-#include "provider/folder_lock.hpp"
+#include "base/file_lock.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -14,7 +14,7 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 
-namespace cnspec::provider {
+namespace cnspec {
 namespace {
 
 constexpr std::chrono::milliseconds kPause{10};
@@ -45,39 +45,36 @@ void sign(int fd) {
 
 }  // namespace
 
-Result<FolderLock> FolderLock::take(const std::filesystem::path& folder,
-                                    std::chrono::steady_clock::time_point deadline) {
-  const std::filesystem::path path = folder / ".lock";
+Result<FileLock> FileLock::take(const std::filesystem::path& path, const std::string& busy, Deadline deadline,
+                                Need need) {
   while (true) {
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd < 0) return fail(printable(path.string()) + ": " + std::strerror(errno));
     const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
     const int why = locked ? 0 : errno;
+    const bool held = why == EWOULDBLOCK || why == EINTR;
     if (locked && is_still(path, fd)) {
       sign(fd);
-      return FolderLock(path, fd);
+      return FileLock(path, fd);
     }
-    const std::string other = locked ? "" : holder(fd);
+    if (!locked && !held && need == Need::kWherePossible) return FileLock(path, fd);
+    const std::string other = held ? holder(fd) : "";
     ::close(fd);
     if (locked) continue;
-    if (why != EWOULDBLOCK && why != EINTR)
-      return fail(printable(path.string()) + " cannot be locked: " + std::strerror(why));
-    if (std::chrono::steady_clock::now() >= deadline) {
-      return fail("the providers in " + printable(folder.string()) + " are being changed by " + other +
-                      ", which did not finish in time",
-                  ErrorKind::kTimeout);
-    }
+    if (!held) return fail(printable(path.string()) + " cannot be locked: " + std::strerror(why));
+    if (std::chrono::steady_clock::now() >= deadline)
+      return fail(busy + " " + other + ", which did not finish in time", ErrorKind::kTimeout);
     std::this_thread::sleep_for(kPause);
   }
 }
 
-FolderLock::FolderLock(FolderLock&& other) noexcept
+FileLock::FileLock(FileLock&& other) noexcept
     : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
 
-FolderLock::~FolderLock() {
+FileLock::~FileLock() {
   if (fd_ < 0) return;
   ::unlink(path_.c_str());  // before it is free, so that nobody locks a file without a name
   ::close(fd_);
 }
 
-}  // namespace cnspec::provider
+}  // namespace cnspec
