@@ -24,6 +24,7 @@
 #include <string_view>
 #include <utility>
 
+#include "provider/confine.hpp"
 #include "provider/elf.hpp"
 #include "provider/frame.hpp"
 #include "provider/instance.hpp"
@@ -349,7 +350,12 @@ int serve_provider(int channel, int library, const std::atomic<bool>& cancelled)
   return (new Server(channel, library, cancelled))->run();
 }
 
+void crash_plainly() {
+  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) ::signal(signal, SIG_DFL);
+}
+
 int keep_provider(const std::filesystem::path& scratch) {
+  crash_plainly();
   // What loses its parent below us becomes ours.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   set_signals(SIG_BLOCK, {SIGCHLD, SIGTERM});
@@ -367,8 +373,7 @@ int keep_provider(const std::filesystem::path& scratch) {
   if (signals >= 0) wait_for_the_end(provider, signals);
   const int status = end_all(provider);
   // The program removes this folder itself, unless it was killed or had no time left.
-  std::error_code ignored;
-  std::filesystem::remove_all(scratch, ignored);
+  remove_folder(scratch);
   return end_like(status);
 }
 

@@ -30,4 +30,8 @@ int keep_provider(const std::filesystem::path& scratch);
 // it.
 int serve_provider(int channel, int library, const std::atomic<bool>& cancelled);
 
+// From here on a crash ends the process by its signal, also where something that is linked in (a sanitizer)
+// would have handled it: whoever waits for a process that runs a provider goes by how it ended.
+void crash_plainly();
+
 }  // namespace cnspec::provider

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -66,15 +67,17 @@ TEST(Author, IsToldAtBuildTimeWhatIsWrongWithTheYaml) {
   const std::string prefix = folder / "prefix";
   fs::copy(kExamples + "hello-cpp", folder / "source", fs::copy_options::recursive);
   std::string yaml = cnspec::test::read_file(folder / "source/provider.yaml");
-  folder.write("source/provider.yaml", yaml.replace(yaml.find("type: string"), 12, "type: strnig"));
+  const std::size_t wrong = yaml.find("type: string");
+  const auto line = std::count(yaml.begin(), yaml.begin() + static_cast<std::ptrdiff_t>(wrong), '\n') + 1;
+  folder.write("source/provider.yaml", yaml.replace(wrong, 12, "type: strnig"));
   must({"cmake", "--install", CNSPEC_BUILD_DIR, "--component", "sdk", "--prefix", prefix});
   must({"cmake", "-G", "Ninja", "-S", folder / "source", "-B", folder / "build",
         "-DCMAKE_PREFIX_PATH=" + prefix});
   const auto built = cnspec::test::run({"cmake", "--build", folder / "build"});
   EXPECT_NE(built.exit_code, 0);
   const std::string expected =
-      (folder / "source/provider.yaml").string() +
-      ":14: resource \"greeting\", field \"text\": type \"strnig\" is neither a basic type nor a "
+      (folder / "source/provider.yaml").string() + ":" + std::to_string(line) +
+      ": resource \"greeting\", field \"text\": type \"strnig\" is neither a basic type nor a "
       "resource\n";
   EXPECT_NE(built.out.find(expected), std::string::npos) << built.out;
 }
