@@ -7,11 +7,10 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
 
+#include "upstream/download.hpp"
 #include "upstream/registry_answers.hpp"
-#include "upstream/upstream.hpp"
 
 namespace cnspec::upstream {
 
@@ -41,12 +40,8 @@ class Registry {
   // Whether there is such a file.
   Task<bool> has(std::string path);
 
-  // Called as bytes come; `whole` is 0 where nobody knows.
-  using Progress = std::function<void(std::uint64_t done, std::uint64_t whole)>;
-  // Into the file from its beginning. Where the connection breaks it goes on from there, or from the
-  // beginning when the file has changed meanwhile; a second break without a byte in between is the end.
-  // There is no limit to the time it takes as long as something comes. What the file holds after an error is
-  // anything.
+  using Progress = DownloadProgress;
+  // As download() of download.hpp.
   Task<void> download(std::string path, int fd, std::uint64_t max_size, Progress progress);
 
  private:
