@@ -1,5 +1,7 @@
 #include <rapidjson/document.h>
 
+#include <algorithm>
+
 #include "base/json.hpp"
 #include "base/names.hpp"
 #include "base/text.hpp"
@@ -47,6 +49,15 @@ bool may_install(const runtime::Runtime& runtime, const Globals& late) {
   return !provider::elevated() && late.auto_update.value_or(runtime.config().truth("auto_update", true));
 }
 
+// The provider that would have had it, and may not run.
+const provider::Refused* refused_named(const provider::Inventory& inventory, const std::string& name) {
+  const auto it =
+      std::find_if(inventory.refused.begin(), inventory.refused.end(), [&](const provider::Refused& refused) {
+        return refused.origin != provider::Origin::kBundled && refused.path.filename() == name + ".so";
+      });
+  return it == inventory.refused.end() ? nullptr : &*it;
+}
+
 // What to say of a connector that no provider has. Nothing: its provider is installed now.
 std::optional<Error> missing(runtime::Runtime& runtime, const Globals& globals, const Globals& late,
                              const std::string& word, const std::vector<std::string>& known) {
@@ -60,7 +71,14 @@ std::optional<Error> missing(runtime::Runtime& runtime, const Globals& globals, 
   }
   if (!is_provider_name(owner) || runtime.providers().by_name(owner)) return unknown;
   const bool somewhere = runtime::registry_url(runtime.config(), "").has_value();
+  const auto* refused = refused_named(runtime.providers(), owner);
+  const auto may_not_run = [&] {
+    return Error::wrap(
+        "the provider " + owner + " is installed and may not run: " + printable(refused->path.string()),
+        refused->reason);
+  };
   if (!somewhere || !may_install(runtime, late)) {
+    if (refused) return may_not_run();
     const std::string command = "cnspec providers install " + owner;
     return Error(unknown.what(), ErrorKind::kUsage)
         .hint((somewhere ? "it may be the provider " + owner + "'s: " + command
@@ -73,6 +91,10 @@ std::optional<Error> missing(runtime::Runtime& runtime, const Globals& globals, 
     print_note("installed the provider " + owner + " " + *version + ", for its connector " + word);
     return std::nullopt;
   }
+  if (refused) {
+    print_warning("no other one could be installed in its place: " + version.error().message());
+    return may_not_run();
+  }
   const ErrorKind kind = version.error().kind();
   if (kind == ErrorKind::kNotFound) {
     return Error(unknown.what() + ", and " + version.error().message(), ErrorKind::kUsage)
@@ -80,6 +102,20 @@ std::optional<Error> missing(runtime::Runtime& runtime, const Globals& globals, 
   }
   return Error::wrap(unknown.what() + ", and the provider " + owner + " could not be installed",
                      version.error());
+}
+
+// A name that nobody has isolates nobody, and whoever mistyped it believes otherwise.
+void warn_of_isolation(const provider::Inventory& inventory, const std::vector<std::string>& given) {
+  std::vector<std::string> names;
+  for (const provider::Found& found : inventory.active) names.push_back(found.manifest.name);
+  for (const std::string& one : given) {
+    const auto equals = one.find('=');
+    const std::string name = one.substr(0, equals);
+    if (equals == one.npos || std::find(names.begin(), names.end(), name) != names.end()) continue;
+    const std::string like = closest(name, names);
+    print_warning("--isolation " + printable(one) + ": no provider " + quoted_if_needed(name) +
+                  " is installed" + (like.empty() ? "" : "; did you mean " + like + "?"));
+  }
 }
 
 // Global options may stand behind the connector as well, and have to be known before the rest can be.
@@ -119,7 +155,8 @@ void run(Globals& globals, std::vector<std::string> words, bool again = false) {
   }
   if (!request) {
     std::vector<std::string> known;
-    for (const auto* connector : app.get_subcommands([](CLI::App*) { return true; }))
+    // Those of no group are hidden.
+    for (const auto* connector : app.get_subcommands([](CLI::App* c) { return !c->get_group().empty(); }))
       known.push_back(connector->get_name());
     const auto extras = app.remaining(true);
     if (extras.empty()) {
@@ -138,6 +175,7 @@ void run(Globals& globals, std::vector<std::string> words, bool again = false) {
   if (const auto extras = app.remaining(true); !extras.empty()) {
     exit_with(unexpected_words(*app.get_subcommands().front(), extras));
   }
+  warn_of_isolation(runtime->providers(), globals.isolation);
   const auto asset = connect(*runtime, std::move(*request));
   if (!asset) {
     print_error(asset.error());

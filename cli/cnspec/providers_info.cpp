@@ -19,6 +19,7 @@ using provider::Manifest;
 struct Info {
   Found provider = {};
   bool isolated = false;
+  bool named = false;                              // by its file: it is in no folder that is searched
   std::string kept = {};                           // the version before
   std::filesystem::path by = {};                   // the one that is used in its place; empty: none
   std::optional<provider::Unpacked> package = {};  // when it came out of one
@@ -101,7 +102,7 @@ std::string render_text(const Info& info) {
     out += labelled("sha256", info.package->sha256);
   } else {
     out += labelled("path", info.provider.path.string());
-    out += labelled("from", to_string(info.provider.origin));
+    if (!info.named) out += labelled("from", to_string(info.provider.origin));
   }
   out += labelled("signer", to_string(info.provider.signer));
   if (!info.kept.empty())
@@ -132,7 +133,7 @@ std::string render_json(const Info& info) {
     package.AddMember("unpackedSize", info.package->size, alloc);
     out.AddMember("package", package, alloc);
   } else {
-    out.AddMember("origin", json_text(to_string(info.provider.origin), alloc), alloc);
+    if (!info.named) out.AddMember("origin", json_text(to_string(info.provider.origin), alloc), alloc);
   }
   out.AddMember("signer", json_of(info.provider.signer, alloc), alloc);
   out.AddMember("isolated", info.isolated, alloc);
@@ -164,7 +165,9 @@ Result<Info> of_library(const runtime::Runtime& runtime, const std::string& file
   const auto path = std::filesystem::absolute(file, ec).lexically_normal();
   auto found = provider::examine(runtime.search(), path, provider::Origin::kFlag);
   if (!found) return fail(Error::wrap(printable(file), found.error()));
-  return Info{std::move(*found)};
+  Info out{std::move(*found)};
+  out.named = true;
+  return out;
 }
 
 Result<Info> of_name(runtime::Runtime& runtime, const std::string& name) {

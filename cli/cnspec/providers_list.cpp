@@ -52,13 +52,16 @@ std::string render_text(const Inventory& inventory, const IsolationPolicy& isola
     }
     const std::string name = printable(folder.path.string()) + " (" + to_string(folder.origin) + ")";
     out += "→ " + name +
-           (count == 1 ? ": 1 provider"
-            : count    ? ": " + std::to_string(count) + " providers"
-                       : " has no providers") +
+           (count == 1     ? ": 1 provider"
+            : count        ? ": " + std::to_string(count) + " providers"
+            : rows.empty() ? " has no providers"
+                           : ": none that is used") +
            "\n" + rows;
   }
   for (const auto& refused : inventory.refused) {
-    out += "! refused: " + printable(refused.path.string()) + ": " + refused.reason.message() + "\n";
+    const std::string path = printable(refused.path.string());
+    const bool named = refused.reason.message().starts_with(path);
+    out += "! refused: " + (named ? "" : path + ": ") + refused.reason.message() + "\n";
     if (!refused.reason.hint().empty()) out += "  " + refused.reason.hint() + "\n";
   }
   const bool isolates = std::any_of(inventory.active.begin(), inventory.active.end(),

@@ -21,6 +21,7 @@ void run(Globals& globals, const Flags& flags) {
     Registry registry(*runtime, flags.registry);
     return runtime::mirror(*runtime, registry.source(), folder, dry_run);
   }();
+  if (!files && files.error().kind() == ErrorKind::kUsage) exit_with(files.error());
   if (!files) exit_with(Error::wrap("the mirror is not complete", files.error()));
   if (flags.change.as_json()) {
     json::Document out(rapidjson::kObjectType);

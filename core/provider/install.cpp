@@ -166,8 +166,7 @@ Result<Installed> prepare(const Package& package, const Expected& expected, cons
       same_contents(signature_of(library_in(staged, name)), signature_of(report.provider.path));
   const fs::path own = put_by_hand(report.provider, folder.path, inventory);
   if (!own.empty() && !options.force && !report.unchanged) {
-    return fail(Error("the provider " + name + " is not installed: " + printable(own.string()) +
-                          ", which was put there by hand, would be shadowed by " +
+    return fail(Error(printable(own.string()) + ", which was put there by hand, would be shadowed by " +
                           printable(report.provider.path.string()),
                       ErrorKind::kRejected)
                     .hint("move that file away, or say --force"));
@@ -334,6 +333,12 @@ Result<RolledBack> rollback_provider(const std::string& name, const InstallOptio
   const fs::path before = previous_folder(folder->path, name);
   const fs::path place = folder->path / name;
   const auto nothing = [&] {
+    const Inventory inventory = discover(options.search);
+    const Found* used = inventory.by_name(name);
+    if (used && used->origin == Origin::kBundled) {
+      return fail(
+          Error("the provider " + name + " is part of cnspec and cannot be put back", ErrorKind::kRejected));
+    }
     return fail(
         Error("there is no version of " + name + " from before in " + printable(folder->path.string()),
               ErrorKind::kNotFound)

@@ -73,11 +73,14 @@ Result<void> remove_tree(const fs::path& path) {
 Error not_writable(const fs::path& folder, const std::string& what) {
   const std::string why = std::strerror(errno);
   struct stat info {};
-  std::string who = "as another user";
-  if (::stat(folder.c_str(), &info) == 0 && info.st_uid != ::geteuid())
-    who = info.st_uid == 0 ? "as root" : "as the user whose id is " + std::to_string(info.st_uid);
-  return Error(what + ": " + why)
-      .hint("run it " + who + ", or name a folder of your own with --providers-path");
+  std::string other;
+  if (const bool fixed = errno == EROFS; !fixed && ::stat(folder.c_str(), &info) == 0) {
+    other = info.st_uid == ::geteuid() ? "chmod u+rwx '" + printable(folder.string()) + "'"
+            : info.st_uid == 0         ? "run it as root"
+                                       : "run it as the user whose id is " + std::to_string(info.st_uid);
+    other += ", or ";
+  }
+  return Error(what + ": " + why).hint(other + "name a folder of your own with --providers-path");
 }
 
 fs::path nearest(fs::path folder) {
@@ -88,13 +91,18 @@ fs::path nearest(fs::path folder) {
 // Files of root's are for everybody to read.
 mode_t folder_mode() { return ::geteuid() == 0 ? 0755 : 0700; }
 
+// As far as it is there.
+Result<void> check_trusted(const fs::path& folder) {
+  auto good = Trust().check_folder(folder);
+  if (good || (good.error().kind() == ErrorKind::kNotFound && !is_there(folder))) return {};
+  return fail(
+      Error::wrap("providers in " + printable(folder.string()) + " would not be trusted", good.error()));
+}
+
 Result<void> check_there(const fs::path& folder) {
-  if (auto good = Trust().check_folder(folder); !good) {
-    return fail(
-        Error::wrap("providers in " + printable(folder.string()) + " would not be trusted", good.error()));
-  }
+  if (auto good = check_trusted(folder); !good) return good;
   if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
-  return fail(not_writable(folder, "no provider can be put into " + printable(folder.string())));
+  return fail(not_writable(folder, "nothing can be changed in " + printable(folder.string())));
 }
 
 }  // namespace
@@ -111,7 +119,7 @@ fs::path previous_folder(const fs::path& folder, const std::string& name) {
 Result<void> check_shelf(const fs::path& folder) {
   if (is_there(folder)) return check_there(folder);
   const fs::path above = nearest(folder.parent_path());
-  if (::access(above.c_str(), W_OK | X_OK) == 0) return {};
+  if (::access(above.c_str(), W_OK | X_OK) == 0) return check_trusted(folder);
   return fail(not_writable(above, "the folder " + printable(folder.string()) + " cannot be made"));
 }
 

@@ -28,7 +28,9 @@ tl::unexpected<Error> refuse_unsigned(const TrustedFile& file, const TrustPolicy
                         std::string(kSignatureSuffix) +
                         " beside it, by one of the trusted keys: " + key_ids_text(policy.keys),
                     ErrorKind::kUntrusted)
-                  .hint("Sign it with one of them: minisign -Sm " + name));
+                  .hint(policy.keys.empty()
+                            ? "Name the public key of whoever signs it in trusted_keys of the configuration."
+                            : "Sign it with one of them: minisign -Sm " + name));
 }
 
 // A signature by one of the trusted keys.
@@ -117,9 +119,11 @@ std::string to_string(const Signer& signer) {
   switch (signer.state) {
     case Signer::State::kBundled: return "bundled";
     case Signer::State::kUnknownKey: return "signed by unknown key ID " + signer.key_id;
-    case Signer::State::kVerified:
-      return "signed by key ID " + signer.key_id +
-             (signer.comment.empty() ? "" : " (" + printable(signer.comment) + ")");
+    case Signer::State::kVerified: {
+      std::string comment = signer.comment;  // minisign parts its own words by tabs
+      std::replace(comment.begin(), comment.end(), '\t', ' ');
+      return "signed by key ID " + signer.key_id + (comment.empty() ? "" : " (" + printable(comment) + ")");
+    }
     case Signer::State::kUnsigned: break;
   }
   return "unsigned";

@@ -76,7 +76,9 @@ upstream::RegistryOptions folder_of(const std::string& url, transport::Deadline 
 
 Result<void> check_download_url(std::string_view url, bool plain_is_fine) {
   const auto refuse = [&](const std::string& why, const char* hint) {
-    return fail(Error(quoted_if_needed(url) + " " + why, ErrorKind::kUsage).hint(hint));
+    // One that may hold a password is not shown.
+    const std::string shown = url.find('@') == url.npos ? quoted_if_needed(url) : "what --url names";
+    return fail(Error(shown + " " + why, ErrorKind::kUsage).hint(hint));
   };
   if (!url.starts_with(kHttps) && !url.starts_with(kHttp))
     return refuse("is no URL of a package", "expected https://HOST/NAME_VERSION_OS_ARCH.tar.xz");

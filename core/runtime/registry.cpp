@@ -126,14 +126,29 @@ Result<std::string> registry_url(const config::Config& config, const std::string
   while (url.ends_with('/')) url.pop_back();
   if (url.empty()) {
     return fail(Error("no registry of providers is known", ErrorKind::kConfig)
-                    .hint("name one by --registry URL, or by updates_url in the configuration"));
+                    .hint("name one by --registry URL, or by providers_url in the configuration"));
+  }
+  const auto refuse = [&](const std::string& why, const std::string& hint) {
+    return fail(Error(printable(from) + ": " + why, given.empty() ? ErrorKind::kConfig : ErrorKind::kUsage)
+                    .hint(hint));
+  };
+  if (url.find("://") == url.npos && (url.front() == '/' || url.front() == '.')) {
+    std::error_code ec;
+    return refuse("expected https://..., or file:///FOLDER, found " + quoted_if_needed(url),
+                  "of a folder it is file://" + printable(fs::absolute(url, ec).lexically_normal().string()));
   }
   if (url.find("://") == url.npos) url = "https://" + url;
   const bool folder = url.starts_with("file:///");
   if (!folder && !url.starts_with("https://") && !url.starts_with("http://")) {
-    return fail(Error(printable(from) + ": expected https://..., or file:///FOLDER, found " +
-                          quoted_if_needed(url.substr(0, url.find(':') + 3)),
-                      given.empty() ? ErrorKind::kConfig : ErrorKind::kUsage));
+    return refuse("expected https://..., or file:///FOLDER, found " +
+                      quoted_if_needed(url.substr(0, url.find(':') + 3)),
+                  "");
+  }
+  // Messages name the URL, and so would show it to everybody.
+  const std::string_view authority = std::string_view(url).substr(url.find("://") + 3);
+  if (!folder && authority.substr(0, authority.find_first_of("/?#")).find('@') != authority.npos) {
+    return refuse("names a user or a password, which a registry is not given",
+                  "let the registry be read without, from this network; what comes is checked anyway");
   }
   return url;
 }
@@ -451,6 +466,11 @@ Result<std::vector<Update>> update_providers(Runtime& runtime, PackageSource& so
   for (const provider::Found& found : installed) known.push_back(found.manifest.name);
   for (const std::string& name : names) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    if (const auto* found = runtime.providers().by_name(name);
+        found && found->origin == provider::Origin::kBundled) {
+      return fail(
+          Error("the provider " + name + " is part of cnspec, and is updated with it", ErrorKind::kRejected));
+    }
     const std::string like = closest(name, known);
     return fail(Error("the provider " + quoted_if_needed(name) + " is not installed" +
                           (like.empty() ? "" : "; did you mean " + like + "?"),

@@ -320,9 +320,8 @@ TEST_F(InstallTest, SaysWhichProviderIsUsed) {
   const std::string before = listing(user_.home().path());
   const RunResult refused = install(good("2.0.0"));
   EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_EQ(refused.err, "x the provider hello is not installed: " + own.string() +
-                             ", which was put there by hand, would be shadowed by " + installed().string() +
-                             "\n  move that file away, or say --force\n");
+  EXPECT_EQ(refused.err, "x " + own.string() + ", which was put there by hand, would be shadowed by " +
+                             installed().string() + "\n  move that file away, or say --force\n");
   EXPECT_EQ(listing(user_.home().path()), before);
   must(install(good("2.0.0"), {"--force"}));
   EXPECT_EQ(read_file(own), library("0.9.0"));
@@ -339,7 +338,9 @@ TEST_F(InstallTest, BundledProvidersStay) {
   EXPECT_EQ(result.err, "x the provider mock is part of cnspec and cannot be removed\n");
   EXPECT_FALSE(fs::exists(dir()));
   EXPECT_EQ(user_.run({"providers", "rollback", "mock"}).err,
-            "x there is no version of mock from before in " + dir().string() +
+            "x the provider mock is part of cnspec and cannot be put back\n");
+  EXPECT_EQ(user_.run({"providers", "rollback", "hello"}).err,
+            "x there is no version of hello from before in " + dir().string() +
                 "\n  one is kept whenever a provider is replaced by another version\n");
   EXPECT_EQ(user_.run({"providers", "remove", "../x"}).err,
             "x ../x is no name of a provider: expected letters, digits and dashes\n");
@@ -383,11 +384,31 @@ TEST_F(InstallTest, SaysWhoCouldWriteThere) {
     const bool there = std::string(folder) == "/usr/lib";
     EXPECT_EQ(result.exit_code, 1);
     EXPECT_EQ(result.err, std::string("x ") +
-                              (there ? "no provider can be put into /usr/lib"
+                              (there ? "nothing can be changed in /usr/lib"
                                      : "the folder /usr/lib/cnspec-test cannot be made") +
                               ": Permission denied\n  run it as root, or name a folder of your own with "
                               "--providers-path\n");
   }
+}
+
+TEST_F(InstallTest, TriesWithTheTrustThatItWillBeDoneWith) {
+  const fs::path open = user_.home() / "open";
+  fs::create_directories(open);
+  ::chmod(open.c_str(), 0777);
+  user_.env["PROVIDERS_PATH"] = (open / "providers").string();
+  const RunResult done = install(good());
+  const RunResult tried = install(good(), {"--dry-run"});
+  EXPECT_EQ(done.exit_code, 1);
+  EXPECT_EQ(done.err, "x providers in " + (open / "providers").string() +
+                          " would not be trusted: the folder " + open.string() +
+                          " is writable by everybody (mode 0777)\n  chmod go-w '" + open.string() + "'\n");
+  EXPECT_EQ(tried.err, done.err);
+  EXPECT_EQ(tried.exit_code, 1);
+}
+
+TEST_F(InstallTest, NamesNoFolderOfAFileThatIsNamed) {
+  const fs::path file = work_.write("somewhere/hello.so", library("1.0.0"), 0644);
+  EXPECT_EQ(user_.run({"providers", "info", file.string()}).out.find("from:"), std::string::npos);
 }
 
 // ---- what is refused ----
@@ -744,8 +765,9 @@ TEST_F(InstallUrlTest, FetchesByHttpsAndFollowsOnlyThere) {
        {"example.com/x.tar.xz", "ftp://example.com/x", "https://", "https://u@h/x", "https://h", "x"}) {
     const RunResult result = install_url(bad);
     EXPECT_EQ(result.exit_code, 2) << bad;
-    EXPECT_TRUE(result.err.starts_with("x " + bad + " is no URL of a package") ||
-                result.err.starts_with("x " + bad + " names no file"))
+    const std::string shown = bad.find('@') == bad.npos ? bad : "what --url names";  // it may hold a password
+    EXPECT_TRUE(result.err.starts_with("x " + shown + " is no URL of a package") ||
+                result.err.starts_with("x " + shown + " names no file"))
         << result.err;
   }
 }

@@ -287,6 +287,11 @@ TEST_F(ServedTest, UpdatesAndNeverToALowerVersion) {
           "  install it: cnspec providers install hullo\n");
 }
 
+TEST_F(ServedTest, LeavesWhatIsPartOfTheProgramToIt) {
+  refuses({"providers", "update", "os"}, "x the provider os is part of cnspec, and is updated with it\n");
+  refuses({"providers", "rollback", "os"}, "x the provider os is part of cnspec and cannot be put back\n");
+}
+
 TEST_F(ServedTest, ServesFilesAsWebServersDo) {
   const auto get = [&](const std::string& path, const transport::Headers& headers = {}) {
     transport::Request request;
@@ -387,7 +392,7 @@ TEST_F(ServedTest, RunsWhatIsPinnedOrNothing) {
     const auto& all = document["refused"];
     ASSERT_EQ(all.Size(), 1u) << list.out;
     EXPECT_EQ(all[0]["reason"].GetString(), reason);
-    EXPECT_EQ(user_.run({"discover", "hello", "you", "--auto-update=false"}).exit_code, 2);
+    EXPECT_NE(user_.run({"discover", "hello", "you", "--auto-update=false"}).exit_code, 0);
   };
   std::string other = good;
   other.back() = static_cast<char>(other.back() ^ 1);
@@ -481,8 +486,8 @@ TEST_F(ServedTest, SaysThatThereIsNothingToPinOrToInstall) {
       "file pins is installed, and there is none\n",
       2);
   refuses({"providers", "mirror", (work_ / "mirror").string()},
-          "x the mirror is not complete: a mirror holds what the lock file pins, and there is none: " +
-              lock().string() + "\n  write it: cnspec providers lock\n",
+          "x a mirror holds what the lock file pins, and there is none: " + lock().string() +
+              "\n  write it: cnspec providers lock\n",
           2);
   EXPECT_FALSE(fs::exists(work_ / "mirror"));
   refuses({"providers", "lock", "hello", "--platform", "linux"},
@@ -653,7 +658,34 @@ TEST_F(ServedTest, BringsTheProviderThatACommandLacks) {
   EXPECT_EQ(read_file(installed()), library("1.0.0"));
 }
 
+TEST_F(ServedTest, SaysWhyTheInstalledOneMayNotRun) {
+  must(providers({"install", "hello"}));
+  const std::string why = "x the provider hello is installed and may not run: " + installed().string() +
+                          ": is not signed, and only signed providers are trusted (trust: signed); expected "
+                          "hello.so.minisig beside it, by one of the trusted keys: none\n"
+                          "  Name the public key of whoever signs it in trusted_keys of the configuration.\n";
+  refuses({"--trust", "signed", "--auto-update=false", "discover", "hello", "you"}, why);
+  // Not even when the registry was to bring another, and could not.
+  const RunResult result = user_.run({"--trust", "signed", "discover", "hello", "you"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_TRUE(result.err.starts_with("! no other one could be installed in its place: " + url()))
+      << result.err;
+  EXPECT_TRUE(result.err.ends_with("\n" + why)) << result.err;
+}
+
+TEST_F(ServedTest, NoticesThatANameForIsolationIsMistyped) {
+  must(providers({"install", "hello"}));
+  const RunResult typo = user_.run({"discover", "hello", "you", "--isolation", "helo=process"});
+  EXPECT_EQ(typo.exit_code, 0);
+  EXPECT_EQ(typo.err, "! --isolation helo=process: no provider helo is installed; did you mean hello?\n");
+  EXPECT_EQ(user_.run({"discover", "hello", "you", "--isolation", "hello=process"}).err, "");
+}
+
 TEST_F(ServedTest, AsksNobodyForWhatIsMistyped) {
+  // The connector of the provider core is nobody's to name.
+  const RunResult hidden = user_.run({"discover", "cofe", "--auto-update=false"});
+  EXPECT_EQ(hidden.err.find("core"), hidden.err.npos) << hidden.err;
+
   const RunResult typo = user_.run({"discover", "loca"});
   EXPECT_EQ(typo.exit_code, 2);
   EXPECT_TRUE(typo.err.starts_with("x no installed provider has a connector loca; did you mean local?\n"))
@@ -761,8 +793,33 @@ TEST_F(FaultyTest, SaysThatTheRegistryIsNotThere) {
   user_.home().write(".config/mondoo/mondoo.yml", "");
   refuses({"providers", "update"},
           "x no registry of providers is known\n"
-          "  name one by --registry URL, or by updates_url in the configuration\n",
+          "  name one by --registry URL, or by providers_url in the configuration\n",
           78);
+}
+
+TEST_F(FaultyTest, ShowsNoPasswordOfAnAddress) {
+  const auto hides = [&](const Argv& args, int code) {
+    const RunResult result = user_.run(args);
+    EXPECT_EQ(result.exit_code, code) << result.err;
+    EXPECT_NE(result.err, "");
+    EXPECT_EQ(result.err.find("s3cret"), result.err.npos) << result.err;
+  };
+  const std::string host = "me:s3cret@" + server_->url().substr(server_->url().find("//") + 2);
+  for (const char* scheme : {"https://", "http://", ""})
+    hides({"providers", "install", "hello", "--registry", scheme + host}, 2);
+  for (const char* scheme : {"https://", "http://", "ftp://"})
+    hides({"providers", "install", "--url", scheme + host + "/" + package_name("1.0.0")}, 2);
+  configure(server_->url(), ca_file_, "providers_url: https://" + host + "\n");
+  hides({"providers", "update"}, 78);
+  hides({"discover", "zebra"}, 2);
+  EXPECT_TRUE(server_->requests().empty());
+}
+
+TEST_F(FaultyTest, TakesAFolderByItsUrlAlone) {
+  refuses({"providers", "install", "hello", "--registry", "/srv/mirror/"},
+          "x --registry: expected https://..., or file:///FOLDER, found /srv/mirror\n"
+          "  of a folder it is file:///srv/mirror\n",
+          2);
 }
 
 TEST_F(FaultyTest, GivesUpWhenNothingComes) {
