@@ -29,7 +29,7 @@ Result<std::optional<std::string>> read_if_there(const fs::path& path) {
     if (errno == ENOENT) return std::nullopt;
     return system_error("cannot read " + path.string(), errno);
   }
-  const FileDescriptor closer(fd);
+  const Fd closer(fd);
   std::string text;
   std::array<char, 4096> buffer{};
   ssize_t n = 0;
@@ -60,7 +60,7 @@ Result<void> write_whole(const fs::path& path, std::string_view text) {
   const fs::path temporary = path.string() + ".new";
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return system_error("cannot write " + path.string(), errno);
-  const FileDescriptor closer(fd);
+  const Fd closer(fd);
   if (!write_all(fd, text) || ::fsync(fd) != 0 || ::rename(temporary.c_str(), path.c_str()) != 0) {
     const int error = errno;
     ::unlink(temporary.c_str());
@@ -68,7 +68,7 @@ Result<void> write_whole(const fs::path& path, std::string_view text) {
   }
   const int folder = ::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder >= 0) {
-    const FileDescriptor folder_closer(folder);
+    const Fd folder_closer(folder);
     ::fsync(folder);
   }
   return {};
@@ -76,10 +76,10 @@ Result<void> write_whole(const fs::path& path, std::string_view text) {
 
 enum class Wait { kYes, kNo };
 
-Result<FileDescriptor> lock(const fs::path& path, Wait wait) {
+Result<Fd> lock(const fs::path& path, Wait wait) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return system_error("cannot write " + path.string(), errno);
-  FileDescriptor result(fd);
+  Fd result(fd);
   while (::flock(fd, LOCK_EX | (wait == Wait::kYes ? 0 : LOCK_NB)) != 0) {
     if (errno != EINTR) return system_error("cannot lock " + path.string(), errno);
   }
@@ -89,15 +89,6 @@ Result<FileDescriptor> lock(const fs::path& path, Wait wait) {
 auto named(const fs::path& path, Error cause) { return fail(Error::wrap(path.string(), std::move(cause))); }
 
 }  // namespace
-
-FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-FileDescriptor::~FileDescriptor() {
-  if (fd_ >= 0) ::close(fd_);
-}
 
 Result<DataFolder> DataFolder::create(const fs::path& given) {
   std::error_code error;
@@ -192,7 +183,7 @@ Result<Key> DataFolder::token_key() const {
   return key;
 }
 
-Result<FileDescriptor> DataFolder::lock_for_serving() const {
+Result<Fd> DataFolder::lock_for_serving() const {
   auto held = lock(path_ / ".serve.lock", Wait::kNo);
   if (!held)
     return fail(Error::wrap("is another cnspec-platform serving this data folder?", std::move(held.error())));

@@ -6,23 +6,11 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "base/fd.hpp"
 #include "crypto.hpp"
 #include "store.hpp"
 
 namespace cnspec::platform {
-
-// Closes itself, and with that gives up the lock it may hold; so does the end of the process, however it
-// comes.
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept;
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
-  ~FileDescriptor();
-
- private:
-  int fd_;
-};
 
 class DataFolder {
  public:
@@ -38,8 +26,8 @@ class DataFolder {
   Result<Authority> authority() const;
   Result<Key> token_key() const;
 
-  // One process at a time serves a folder.
-  Result<FileDescriptor> lock_for_serving() const;
+  // One process at a time serves a folder: as long as it holds this, however it ends.
+  Result<Fd> lock_for_serving() const;
 
  private:
   explicit DataFolder(std::filesystem::path path) : path_(std::move(path)) {}

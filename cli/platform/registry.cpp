@@ -63,57 +63,33 @@ bool names(std::string_view list, std::string_view etag) {
 
 }  // namespace
 
-Served::Served(Served&& other) noexcept { *this = std::move(other); }
-Served& Served::operator=(Served&& other) noexcept {
-  status = other.status;
-  std::swap(fd, other.fd);
-  first = other.first;
-  size = other.size;
-  whole = other.whole;
-  etag.swap(other.etag);
-  content_type.swap(other.content_type);
-  return *this;
-}
-Served::~Served() {
-  if (fd >= 0) ::close(fd);
-}
-
 Result<RegistryFolder> RegistryFolder::open(const std::filesystem::path& folder) {
-  const int fd = ::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) {
+  Fd fd(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) {
     return fail("--registry " + printable(folder.string()) + ": " + std::strerror(errno), ErrorKind::kUsage);
   }
-  return RegistryFolder(fd);
-}
-
-RegistryFolder::RegistryFolder(RegistryFolder&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-RegistryFolder& RegistryFolder::operator=(RegistryFolder&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-RegistryFolder::~RegistryFolder() {
-  if (fd_ >= 0) ::close(fd_);
+  return RegistryFolder(std::move(fd));
 }
 
 Served RegistryFolder::find(std::string_view path, const Conditions& conditions) const {
   Served served;
-  int folder = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
-  while (folder >= 0) {
+  Fd folder;
+  while (true) {
     const auto slash = path.find('/');
     const std::string part(path.substr(0, slash));
     const bool last = slash == path.npos;
     const bool plain = !part.empty() && part.front() != '.' && part.find('\0') == part.npos;
     const int kind = last ? O_RDONLY | O_NONBLOCK : O_PATH | O_DIRECTORY;
-    const int fd = plain ? ::openat(folder, part.c_str(), kind | O_NOFOLLOW | O_CLOEXEC) : -1;
-    ::close(std::exchange(folder, -1));
-    if (last) served.fd = fd;
-    if (last || fd < 0) break;
-    folder = fd;
+    const int from = folder ? folder.get() : fd_.get();
+    Fd fd(plain ? ::openat(from, part.c_str(), kind | O_NOFOLLOW | O_CLOEXEC) : -1);
+    if (last) served.fd = std::move(fd);
+    if (last || !fd) break;
+    folder = std::move(fd);
     path.remove_prefix(slash + 1);
   }
 
   struct stat info {};
-  if (served.fd < 0 || ::fstat(served.fd, &info) != 0 || !S_ISREG(info.st_mode)) return served;
+  if (!served.fd || ::fstat(served.fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return served;
   served.status = 200;
   served.whole = served.size = static_cast<std::uint64_t>(info.st_size);
   served.etag = etag_of(info);

@@ -7,19 +7,14 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "base/fd.hpp"
 
 namespace cnspec::platform {
 
-// What of a file is to be sent. Closes the file when it goes.
-class Served {
- public:
-  Served() = default;
-  Served(Served&& other) noexcept;
-  Served& operator=(Served&& other) noexcept;
-  ~Served();
-
+// What of a file is to be sent.
+struct Served {
   int status = 404;  // 200, 206, 304, 404 or 416; the file is open for the first two
-  int fd = -1;
+  Fd fd;
   std::uint64_t first = 0, size = 0;  // the part
   std::uint64_t whole = 0;            // the file's size
   std::string etag;
@@ -35,16 +30,13 @@ class RegistryFolder {
  public:
   // kUsage when it is no folder.
   static Result<RegistryFolder> open(const std::filesystem::path& folder);
-  RegistryFolder(RegistryFolder&& other) noexcept;
-  RegistryFolder& operator=(RegistryFolder&& other) noexcept;
-  ~RegistryFolder();
 
   // `path` is relative to the folder. No link is followed, and nothing whose name begins with a dot is there.
   Served find(std::string_view path, const Conditions& conditions) const;
 
  private:
-  explicit RegistryFolder(int fd) : fd_(fd) {}
-  int fd_;
+  explicit RegistryFolder(Fd fd) : fd_(std::move(fd)) {}
+  Fd fd_;
 };
 
 }  // namespace cnspec::platform

@@ -398,7 +398,7 @@ asio::awaitable<bool> Server::State::Connection::send_file(Served file, unsigned
   std::uint64_t sent = 0;
   while (!error && !piece.empty() && sent < file.size) {
     const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), file.size - sent));
-    const ssize_t got = ::pread(file.fd, piece.data(), wanted, static_cast<off_t>(file.first + sent));
+    const ssize_t got = ::pread(file.fd.get(), piece.data(), wanted, static_cast<off_t>(file.first + sent));
     if (got <= 0) break;  // it was shortened, which the client notices by its length
     sent += static_cast<std::uint64_t>(got);
     allow(server_.options.request_timeout, false);

@@ -6,29 +6,14 @@
 
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
+#include "base/fd.hpp"
 #include "base/interrupt.hpp"
 #include "base/random.hpp"
 #include "base/text.hpp"
 
 namespace cnspec {
 namespace {
-
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  int close() { return ::close(std::exchange(fd_, -1)); }
-
- private:
-  int fd_;
-};
 
 tl::unexpected<Error> failed(const std::filesystem::path& path, const std::string& why,
                              ErrorKind kind = ErrorKind::kFailed) {

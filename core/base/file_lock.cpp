@@ -48,18 +48,18 @@ void sign(int fd) {
 Result<FileLock> FileLock::take(const std::filesystem::path& path, const std::string& busy, Deadline deadline,
                                 Need need) {
   while (true) {
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-    if (fd < 0) return fail(printable(path.string()) + ": " + std::strerror(errno));
-    const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+    Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+    if (!fd) return fail(printable(path.string()) + ": " + std::strerror(errno));
+    const bool locked = ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0;
     const int why = locked ? 0 : errno;
     const bool held = why == EWOULDBLOCK || why == EINTR;
-    if (locked && is_still(path, fd)) {
-      sign(fd);
-      return FileLock(path, fd);
+    if (locked && is_still(path, fd.get())) {
+      sign(fd.get());
+      return FileLock(path, std::move(fd));
     }
-    if (!locked && !held && need == Need::kWherePossible) return FileLock(path, fd);
-    const std::string other = held ? holder(fd) : "";
-    ::close(fd);
+    if (!locked && !held && need == Need::kWherePossible) return FileLock(path, std::move(fd));
+    const std::string other = held ? holder(fd.get()) : "";
+    fd.reset();
     if (locked) continue;
     if (!held) return fail(printable(path.string()) + " cannot be locked: " + std::strerror(why));
     if (std::chrono::steady_clock::now() >= deadline)
@@ -68,13 +68,8 @@ Result<FileLock> FileLock::take(const std::filesystem::path& path, const std::st
   }
 }
 
-FileLock::FileLock(FileLock&& other) noexcept
-    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
-
 FileLock::~FileLock() {
-  if (fd_ < 0) return;
-  ::unlink(path_.c_str());  // before it is free, so that nobody locks a file without a name
-  ::close(fd_);
+  if (fd_) ::unlink(path_.c_str());  // before it is free, so that nobody locks a file without a name
 }
 
 }  // namespace cnspec

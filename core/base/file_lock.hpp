@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "base/fd.hpp"
 
 namespace cnspec {
 
@@ -24,14 +25,14 @@ class FileLock {
   // `path` has to be there.
   static Result<FileLock> take(const std::filesystem::path& path, const std::string& busy, Deadline deadline,
                                Need need);
-  FileLock(FileLock&& other) noexcept;
+  FileLock(FileLock&&) = default;
   FileLock& operator=(FileLock&&) = delete;
   ~FileLock();
 
  private:
-  FileLock(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {}
+  FileLock(std::filesystem::path path, Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
   std::filesystem::path path_;
-  int fd_;
+  Fd fd_;
 };
 
 }  // namespace cnspec

@@ -95,9 +95,6 @@ class Unpacking {
         folder_(folder),
         limits_(limits),
         most_(std::min(limits.unpacked, std::max(limits.free, packed * limits.ratio))) {}
-  ~Unpacking() {
-    if (file_ >= 0) ::close(file_);
-  }
 
   Result<Unpacked> run(cnspec_read_archive_fn* read_archive) {
     cnspec_archive_reader reader{};
@@ -192,16 +189,16 @@ class Unpacking {
     std::string& seen = signature ? signature_of_ : out_.name;
     if (!seen.empty()) return no("has two providers in it, " + seen + ".so and " + name);
     seen = stem;
-    file_ = ::open((folder_ / name).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    file_.reset(::open((folder_ / name).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     mode_ = signature ? 0644 : 0755;
-    return file_ >= 0 || cannot_write();
+    return file_ || cannot_write();
   }
 
   bool data(std::string_view bytes) {
     if (bytes.size() > most_ - out_.size) return too_large();
     out_.size += bytes.size();
-    while (file_ >= 0 && !bytes.empty()) {
-      const ssize_t n = ::write(file_, bytes.data(), bytes.size());
+    while (file_ && !bytes.empty()) {
+      const ssize_t n = ::write(file_.get(), bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return cannot_write();
       bytes.remove_prefix(static_cast<std::size_t>(n));
@@ -210,10 +207,10 @@ class Unpacking {
   }
 
   bool finish_file() {
-    if (file_ < 0) return true;
-    const bool good = ::fchmod(file_, mode_) == 0 && ::fsync(file_) == 0;
+    if (!file_) return true;
+    const bool good = ::fchmod(file_.get(), mode_) == 0 && ::fsync(file_.get()) == 0;
     if (!good) return cannot_write();
-    return ::close(std::exchange(file_, -1)) == 0 || cannot_write();
+    return file_.close() == 0 || cannot_write();
   }
 
   Source& source_;
@@ -225,7 +222,7 @@ class Unpacking {
   Unpacked out_;
   std::set<std::string> names_;
   std::string signature_of_;
-  int file_ = -1;
+  Fd file_;
   mode_t mode_ = 0;
   std::string problem_;
   ErrorKind kind_ = ErrorKind::kInvalid;
@@ -323,13 +320,7 @@ Result<TemporaryFile> TemporaryFile::make() {
     if (fd >= 0) ::unlink(path.c_str());
   }
   if (fd < 0) return fail("no temporary file in " + printable(folder.string()) + ": " + std::strerror(errno));
-  return TemporaryFile(fd);
-}
-
-TemporaryFile::TemporaryFile(TemporaryFile&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-TemporaryFile::~TemporaryFile() {
-  if (fd_ >= 0) ::close(fd_);
+  return TemporaryFile(Fd(fd));
 }
 
 Result<Unpacked> unpack(const Package& package, const Expected& expected, const fs::path& folder,

@@ -11,6 +11,7 @@
 
 #include "base/crypto.hpp"
 #include "base/error.hpp"
+#include "base/fd.hpp"
 #include "provider/archive_module.hpp"
 #include "provider/manifest.hpp"
 
@@ -28,14 +29,11 @@ std::optional<PackageName> parse_package_name(std::string_view file_name);
 class TemporaryFile {
  public:
   static Result<TemporaryFile> make();
-  TemporaryFile(TemporaryFile&& other) noexcept;
-  TemporaryFile& operator=(TemporaryFile&&) = delete;
-  ~TemporaryFile();
-  int fd() const { return fd_; }
+  int fd() const { return fd_.get(); }
 
  private:
-  explicit TemporaryFile(int fd) : fd_(fd) {}
-  int fd_;
+  explicit TemporaryFile(Fd fd) : fd_(std::move(fd)) {}
+  Fd fd_;
 };
 
 // An open package. The descriptor is the caller's, and is read from the beginning with pread.

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/encoding.hpp"
+#include "base/fd.hpp"
 #include "base/file.hpp"
 #include "base/interrupt.hpp"
 #include "base/json.hpp"
@@ -62,11 +63,8 @@ Result<std::string> sha256_of(int fd, const std::string& shown) {
 }
 
 Result<std::string> sha256_of(const fs::path& file) {
-  const int fd = ::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0) return failed(file, "read");
-  auto hash = sha256_of(fd, printable(file.string()));
-  ::close(fd);
-  return hash;
+  const Fd fd(::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  return fd ? sha256_of(fd.get(), printable(file.string())) : failed(file, "read");
 }
 
 // The hashes of a package and of the library in it.
@@ -179,11 +177,11 @@ namespace {
 Result<void> put(const fs::path& file, const std::function<Result<void>(int fd)>& write) {
   const interrupt::Hold hold;
   const fs::path temporary = file.parent_path() / ("." + file.filename().string() + "." + random_hex(6));
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode);
-  if (fd < 0) return failed(file, "written");
-  auto done = write(fd);
-  if (done && (::fchmod(fd, kFileMode) != 0 || ::fsync(fd) != 0)) done = failed(file, "written");
-  ::close(fd);
+  Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
+  if (!fd) return failed(file, "written");
+  auto done = write(fd.get());
+  if (done && (::fchmod(fd.get(), kFileMode) != 0 || ::fsync(fd.get()) != 0 || fd.close() != 0))
+    done = failed(file, "written");
   if (done && ::rename(temporary.c_str(), file.c_str()) != 0) done = failed(file, "written");
   if (!done) ::unlink(temporary.c_str());
   return done;

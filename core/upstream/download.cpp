@@ -15,6 +15,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/fd.hpp"
 #include "base/log.hpp"
 #include "upstream/registry_answers.hpp"
 #include "upstream/send.hpp"
@@ -58,8 +59,8 @@ Error not_stored(const std::string& url) {
 
 Result<void> copy_from_folder(const std::string& url, int fd, std::uint64_t max_size,
                               const DownloadProgress& progress) {
-  const int from = ::open(file_url_path(url).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (from < 0) {
+  const Fd from(::open(file_url_path(url).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!from) {
     const bool missing = errno == ENOENT || errno == ENOTDIR;
     return fail(url + ": " + (missing ? "there is no such file" : std::strerror(errno)),
                 missing ? ErrorKind::kNotFound : ErrorKind::kFailed);
@@ -68,9 +69,10 @@ Result<void> copy_from_folder(const std::string& url, int fd, std::uint64_t max_
   std::vector<char> piece(kPiece);
   std::uint64_t done = 0;
   Result<void> result;
-  if (::fstat(from, &info) != 0 || !S_ISREG(info.st_mode)) result = fail(url + ": it is no ordinary file");
+  if (::fstat(from.get(), &info) != 0 || !S_ISREG(info.st_mode))
+    result = fail(url + ": it is no ordinary file");
   while (result) {
-    const ssize_t got = ::read(from, piece.data(), piece.size());
+    const ssize_t got = ::read(from.get(), piece.data(), piece.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) result = fail(url + ": " + std::strerror(errno));
     if (got <= 0) break;
@@ -83,7 +85,6 @@ Result<void> copy_from_folder(const std::string& url, int fd, std::uint64_t max_
     done += bytes.size();
     if (result && progress) progress(done, static_cast<std::uint64_t>(info.st_size));
   }
-  ::close(from);
   return result;
 }
 
