@@ -9,6 +9,9 @@
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
+#include <linux/fscrypt.h>
+#include <linux/fsverity.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -145,9 +148,17 @@ class Landlock {
       : ruleset_(ruleset), rights_(rights_of(abi)), hidden_(hidden) {}
 
   // What is not there, or may not be opened, needs no rule.
-  void allow(const std::string& path, std::uint64_t rights) {
-    const Descriptor fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  void allow(const std::string& path, std::uint64_t rights, int flags = 0) {
+    const Descriptor fd(::open(path.c_str(), O_PATH | O_CLOEXEC | flags));
     if (fd.get() >= 0) allow(fd.get(), rights);
+  }
+
+  // A folder's rights would be those of all that is below it.
+  void allow_running(const std::string& path) {
+    const Descriptor fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
+    struct stat info {};
+    if (fd.get() >= 0 && ::fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & 0111) != 0)
+      allow(fd.get(), kReadFile | kExecute);
   }
 
   void allow(int fd, std::uint64_t rights) {
@@ -204,11 +215,11 @@ Result<void> restrict_files(const Sandbox& sandbox, int library, int abi) {
   rules.allow("/dev/null", kRead | kWriteFile);
   rules.allow(library, kReadFile);
   for (const std::string& path : sandbox.read) rules.allow_reading(path);
-  for (const std::string& path : sandbox.exec) rules.allow(path, kReadFile | kExecute);
+  for (const std::string& path : sandbox.exec) rules.allow_running(path);
   if (!sandbox.exec.empty()) {
     for (const char* path : kLoaders) rules.allow(path, kReadFile | kExecute);
   }
-  if (!sandbox.scratch.empty()) rules.allow(sandbox.scratch, kScratchRights);
+  if (!sandbox.scratch.empty()) rules.allow(sandbox.scratch, kScratchRights, O_NOFOLLOW);
   if (rules.error() != 0) {
     errno = rules.error();
     return fail(failed("a rule of Landlock"));
@@ -241,7 +252,17 @@ Result<void> limit(decltype(RLIMIT_CORE) what, std::uint64_t to, std::uint64_t h
   return {};
 }
 
+// Whose memory grows where no limit counts it (shared, in files of memory, or made read-only once it was
+// written) is the first to go when the machine has none left. A kernel without it is no reason not to run.
+void go_first() {
+  if (std::FILE* score = std::fopen("/proc/self/oom_score_adj", "we")) {
+    std::fputs("1000", score);
+    std::fclose(score);
+  }
+}
+
 Result<void> set_limits() {
+  go_first();
   // The kernel counts all tasks of the user, of which at most the machine's are there already.
   std::uint64_t tasks = 0;
   if (std::FILE* load = std::fopen("/proc/loadavg", "re")) {
@@ -307,6 +328,7 @@ constexpr Refused kRefused[] = {
     CALL(sched_setscheduler, kProcess, false),
     CALL(sched_setparam, kProcess, false),
     CALL(sched_setattr, kProcess, false),
+    CALL(sched_setaffinity, kProcess, false),
     // The process group and the parent's death are how it is ended.
     CALL(setsid, kProcess, false),
     CALL(setpgid, kProcess, false),
@@ -343,6 +365,8 @@ constexpr Refused kRefused[] = {
     CALL(removexattr, kAttributes, false),
     CALL(lremovexattr, kAttributes, false),
     CALL(fremovexattr, kAttributes, false),
+    // The names of files that come and go, wherever the user may look.
+    CALL(inotify_add_watch, kAdmin, false),
 
     // What takes root's capabilities is not listed: they are gone by now.
     CALL(mount, kAdmin, false),
@@ -373,6 +397,8 @@ constexpr Refused kSome[] = {
     CALL(personality, kAdmin, false),
     CALL(prctl, kAdmin, false),
     CALL(truncate, kAttributes, false),
+    CALL(fcntl, kProcess, false),
+    CALL(ioctl, kAttributes, false),
 };
 #undef CALL
 
@@ -517,6 +543,18 @@ class Filter {
 // Arguments are compared as 64 bits unless masked: those of the kernel's type int may carry anything above.
 constexpr std::uint64_t kInt = 0xffffffff;
 
+// ioctl, of files that need not be open for writing.
+constexpr std::uint64_t kChangingFiles[] = {
+    FS_IOC_SETFLAGS,
+    FS_IOC32_SETFLAGS,
+    FS_IOC_SETVERSION,
+    FS_IOC32_SETVERSION,
+    FS_IOC_FSSETXATTR,
+    FS_IOC_ENABLE_VERITY,
+    FS_IOC_SET_ENCRYPTION_POLICY,
+    FS_IOC_ADD_ENCRYPTION_KEY,
+};
+
 scmp_arg_cmp bits(unsigned argument, std::uint64_t mask, std::uint64_t value) {
   return {argument, SCMP_CMP_MASKED_EQ, mask, value};
 }
@@ -557,6 +595,13 @@ void add_rules(Filter& filter, bool may_exec, int abi) {
   // Typing into a terminal that was inherited.
   filter.answer(EPERM, SCMP_SYS(ioctl), bits(1, kInt, TIOCSTI));
   filter.answer(EPERM, SCMP_SYS(ioctl), bits(1, kInt, 0x541c));  // TIOCLINUX
+  // Having the kernel send signals, of any number, to whom a descriptor was said to belong.
+  for (const std::uint64_t command : {F_SETOWN, F_SETOWN_EX, F_SETSIG})
+    filter.refuse(SCMP_SYS(fcntl), bits(1, kInt, command));
+  for (const std::uint64_t request : {FIOSETOWN, SIOCSPGRP})
+    filter.answer(EPERM, SCMP_SYS(ioctl), bits(1, kInt, request));
+  // Attributes of files that are open for reading: flags, projects, verity, encryption.
+  for (const std::uint64_t request : kChangingFiles) filter.refuse(SCMP_SYS(ioctl), bits(1, kInt, request));
   // Our handler stays; asking which there is is fine.
   filter.answer(EPERM, SCMP_SYS(rt_sigaction), bits(0, kInt, SIGSYS), scmp_arg_cmp{1, SCMP_CMP_NE, 0, 0});
 

@@ -1,6 +1,7 @@
 // What both halves of the sandbox know. Inside core/provider only.
 #pragma once
 
+#include <filesystem>
 #include <string_view>
 
 namespace cnspec::provider {
@@ -15,6 +16,10 @@ inline constexpr long kLandlockRestrictSelf = 446;
 
 // 0: there is none.
 int landlock_abi();
+
+// Removes the folder and what is in it, however deep and whatever its modes: it may have been a hostile hand
+// that filled it. Follows no link.
+void remove_folder(const std::filesystem::path& folder);
 
 // Both absolute and without a slash at the end.
 bool lies_in(std::string_view path, std::string_view folder);

@@ -2,8 +2,11 @@
 
 #include "provider/sandbox.hpp"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,6 +60,49 @@ std::string path_of(std::string_view entry, const fs::path& home) {
   return path.starts_with('/') ? path : "";
 }
 
+class Folder {
+ public:
+  // With its owner's rights put right.
+  Folder(int parent, const char* name) {
+    const int at = ::openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (at < 0) return;
+    const std::string path = "/proc/self/fd/" + std::to_string(at);
+    struct stat info {};
+    if (::fstat(at, &info) == 0 && (info.st_mode & 0700) != 0700) ::chmod(path.c_str(), 0700);
+    if (const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); fd >= 0) {
+      stream_ = ::fdopendir(fd);
+      if (!stream_) ::close(fd);
+    }
+    ::close(at);
+  }
+  ~Folder() {
+    if (stream_) ::closedir(stream_);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  explicit operator bool() const { return stream_ != nullptr; }
+  int fd() const { return ::dirfd(stream_); }
+
+  // Each name that is in it.
+  template <class Visit>
+  void each(Visit&& visit) {
+    ::rewinddir(stream_);
+    while (const dirent* entry = ::readdir(stream_)) {
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != "..") visit(entry->d_name);
+    }
+  }
+
+ private:
+  DIR* stream_ = nullptr;
+};
+
+// Whether it is gone: a file, or a folder that is empty.
+bool removed(int folder, const char* name) {
+  return ::unlinkat(folder, name, 0) == 0 || ::unlinkat(folder, name, AT_REMOVEDIR) == 0;
+}
+
 std::string describe(const std::vector<std::string>& entries) {
   return entries.empty() ? "none" : join(entries, ", ");
 }
@@ -71,24 +117,24 @@ bool lies_in(std::string_view path, std::string_view folder) {
 Sandbox make_sandbox(const manifest::Capabilities& capabilities, const fs::path& home,
                      const std::vector<fs::path>& secrets, const fs::path& scratch) {
   Sandbox out;
-  out.scratch = kernel_name(scratch);
+  out.scratch = scratch.string();
   for (const fs::path& secret : secrets) {
     if (secret.is_absolute()) out.hidden.push_back(kernel_name(secret));
   }
-  const std::vector<std::string> ours = out.hidden;
+  const auto ours_alone = [ours = out.hidden](const std::string& path) {
+    return std::any_of(ours.begin(), ours.end(), [&](const std::string& s) { return lies_in(path, s); });
+  };
   for (const std::string& entry : capabilities.files) {
     const std::string path = path_of(entry, home);
     if (path.empty()) continue;
-    const std::string real = kernel_name(path);
-    const bool ours_alone =
-        std::any_of(ours.begin(), ours.end(), [&](const std::string& s) { return lies_in(real, s); });
-    if (!ours_alone) out.read.push_back(real);
+    if (std::string real = kernel_name(path); !ours_alone(real)) out.read.push_back(std::move(real));
   }
   for (const char* guarded : kGuarded) out.hidden.emplace_back(guarded);
   if (!home.empty()) out.hidden.push_back(kernel_name(home / ".ssh"));
   for (const std::string& program : capabilities.exec) {
     if (program.starts_with('/')) {
-      out.exec.push_back(kernel_name(program));
+      // What runs can be read.
+      if (std::string real = kernel_name(program); !ours_alone(real)) out.exec.push_back(std::move(real));
       continue;
     }
     for (const char* folder : kProgramFolders) {
@@ -101,14 +147,47 @@ Sandbox make_sandbox(const manifest::Capabilities& capabilities, const fs::path&
   return out;
 }
 
+// Folders in folders are moved up into the first, so that no depth is too deep.
+void remove_folder(const fs::path& folder) {
+  Folder top(AT_FDCWD, folder.c_str());
+  if (!top) return;
+  std::uint64_t moved = 0;
+  for (bool progress = true; progress;) {
+    progress = false;
+    top.each([&](const char* name) {
+      if (removed(top.fd(), name)) {
+        progress = true;
+        return;
+      }
+      Folder below(top.fd(), name);
+      if (!below) return;
+      below.each([&](const char* inner) {
+        bool gone = removed(below.fd(), inner);
+        const Folder writable(below.fd(), inner);  // as a folder that is moved has to be
+        while (!gone && writable) {
+          const std::string to = ".moved" + std::to_string(moved++);
+          gone = ::renameat2(below.fd(), inner, top.fd(), to.c_str(), RENAME_NOREPLACE) == 0;
+          if (!gone && errno != EEXIST) break;
+        }
+        progress = progress || gone;
+      });
+      progress = removed(top.fd(), name) || progress;
+    });
+  }
+  ::rmdir(folder.c_str());
+}
+
 Result<Scratch> Scratch::make() {
   std::error_code failed;
   const fs::path parent = fs::temp_directory_path(failed);  // $TMPDIR, else /tmp
-  std::string path = (failed || !parent.is_absolute() ? fs::path("/tmp") : parent) / "cnspec-XXXXXX";
+  // Links are followed before it is made and never after: somebody who may write there could put one in its
+  // place, and what is below that is written and removed.
+  std::string path =
+      fs::path(kernel_name(failed || !parent.is_absolute() ? "/tmp" : parent)) / "cnspec-XXXXXX";
   if (!::mkdtemp(path.data())) {
     return fail("cannot make a temporary folder " + printable(path) + ": " + std::strerror(errno));
   }
-  return Scratch(kernel_name(path));
+  return Scratch(std::move(path));
 }
 
 Scratch::Scratch(Scratch&& other) noexcept : path_(std::exchange(other.path_, {})) {}
@@ -119,9 +198,7 @@ Scratch& Scratch::operator=(Scratch&& other) noexcept {
 }
 
 Scratch::~Scratch() {
-  if (path_.empty()) return;
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
+  if (!path_.empty()) remove_folder(path_);
 }
 
 std::string sandbox_verdict(int status) {

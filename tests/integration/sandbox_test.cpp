@@ -158,6 +158,12 @@ TEST_P(Confined, NeverReadsTheProgramsOwnSecrets) {
   EXPECT_EQ(with({"--files", "/", "read", secret}), kDenied);
   EXPECT_EQ(with({"--files", path("config"), "read", secret}), kDenied);
   EXPECT_EQ(with({"--files", secret, "read", secret}), kDenied);
+  EXPECT_EQ(with({"--exec", secret, "read", secret}), kDenied);
+  EXPECT_EQ(with({"--exec", "/", "read", secret}), kDenied);
+  EXPECT_EQ(with({"--exec", path("config"), "read", beside}), kDenied);
+  EXPECT_EQ(with({"--exec", beside, "read", beside}), kDenied);  // no program
+  fs::permissions(secret, fs::perms::owner_all);
+  EXPECT_EQ(with({"--exec", secret, "read", secret}), kDenied);
   EXPECT_EQ(with({"--files", "/", "read", beside}), kSucceeded);
   EXPECT_EQ(with({"--files", "/", "read", "/etc/passwd"}), kSucceeded);
   EXPECT_EQ(with({"--files", "/", "list", path("config")}), kSucceeded);
@@ -214,6 +220,7 @@ TEST_P(Confined, WritesInItsFolderOnly) {
   expect_refused(with({"chmod", declared}), "chmod" + no_change);
   expect_refused(with({"chown", declared}), "chown" + no_change);
   expect_refused(with({"xattr", declared}), "setxattr" + no_change);
+  expect_refused(with({"flags", declared}), "ioctl" + no_change);
   EXPECT_EQ(result(with({"chmod2", declared})), "Function not implemented");
   EXPECT_EQ(result(with({"new-xattr", declared})), "Function not implemented");
   EXPECT_EQ(read_file(declared), "hidden words\n");
@@ -314,6 +321,9 @@ TEST_P(Confined, ReachesNoOtherProcess) {
   expect_refused({"pidfd", "PARENT"}, "pidfd_open" + none);
   expect_refused({"limit", "PARENT"}, "prlimit64" + none);
   expect_refused({"shared-memory"}, "shmget" + none);
+  for (const char* what : {"own", "own-ex", "own-signal"}) expect_refused({what, "PARENT"}, "fcntl" + none);
+  EXPECT_EQ(result({"own-ioctl", "PARENT"}), kNotPermitted);
+  expect_refused({"pin", "PARENT"}, "sched_setaffinity" + none);
   for (const char* file : {"mem", "environ", "maps", "fd/0", "root/etc/passwd"}) {
     const std::string path = std::string("/proc/PARENT/") + file;
     EXPECT_EQ(result({"read", path}), kDenied) << file;
@@ -331,6 +341,7 @@ TEST_P(Confined, StaysWhereItWasPut) {
   expect_refused({"unshare"}, "unshare: no capability allows it");
   expect_refused({"bpf"}, "bpf: no capability allows it");
   expect_refused({"keyctl"}, "keyctl: no capability allows it");
+  expect_refused({"watch", "/tmp"}, "inotify_add_watch: no capability allows it");
   EXPECT_EQ(result({"chroot"}), kNotPermitted);
   EXPECT_NE(result({"mknod", path("device")}), kSucceeded);
 }
@@ -339,6 +350,7 @@ TEST_P(Confined, HasLimits) {
   EXPECT_EQ(result({"descriptors"}), "Too many open files");
   EXPECT_EQ(result({"scratch-long"}).substr(0, 52), "was stopped: it wrote a file of more than 256 MiB, w");
   EXPECT_EQ(result({"cpu-limit", "600"}), kSucceeded);
+  EXPECT_EQ(result({"first-to-go"}), kSucceeded);
   EXPECT_EQ(result({"core-limit", "0"}), kSucceeded);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   EXPECT_EQ(result({"3-gib"}), "Cannot allocate memory");
@@ -358,8 +370,10 @@ class Discover : public Confined {
     write_config();
   }
 
-  RunResult cnspec(const Argv& arguments) const {
-    Argv argv = as_user();
+  RunResult cnspec(const Argv& arguments, const Argv& starter = {}) const {
+    Argv argv = starter;
+    const Argv user = as_user();
+    argv.insert(argv.end(), user.begin(), user.end());
     argv.push_back(program("cnspec"));
     argv.insert(argv.end(), {"--config", path("mondoo.yml"), "--providers-path", path("providers")});
     argv.insert(argv.end(), arguments.begin(), arguments.end());
@@ -440,6 +454,18 @@ TEST_P(Discover, ReportsTheFilesItReachedFor) {
   EXPECT_FALSE(fs::exists(folder_ / "new"));
 }
 
+TEST_P(Discover, LeavesNothingHoweverItIsMade) {
+  const RunResult r = cnspec({"discover", "hostile", "hard-to-remove"}, {"prlimit", "--nofile=128"});
+  EXPECT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_TRUE(fs::is_empty(folder_ / "tmp"));
+}
+
+// Whoever starts the program may have told it not to hear how its children end.
+TEST_P(Discover, HearsHowItEndedWhoeverStartedIt) {
+  const RunResult r = cnspec({"discover", "hostile", "abort"}, {"env", "--ignore-signal=CHLD"});
+  EXPECT_NE(r.err.find("its process was ended by SIGABRT"), std::string::npos) << r.err;
+}
+
 TEST_P(Discover, SignalsNoParent) {
   expect_error({"signal-parent"}, kProcess,
                "sandbox: stopped at kill: no capability reaches other processes");
@@ -514,6 +540,23 @@ TEST(Scratch, IsPrivateAndGoesWithWhatItHolds) {
     EXPECT_TRUE(fs::exists(path));
   }
   EXPECT_FALSE(fs::exists(path));
+  EXPECT_TRUE(fs::exists(outside / "kept"));
+}
+
+// Somebody else may write where $TMPDIR leads: a link in the folder's place is not followed.
+TEST(Scratch, IsNeverWhereALinkInItsPlaceLeads) {
+  const TempDir outside;
+  outside.write("kept", "x");
+  fs::path link;
+  {
+    auto scratch = provider::Scratch::make();
+    ASSERT_TRUE(scratch) << scratch.error().message();
+    fs::remove(scratch->path());
+    fs::create_symlink(outside.path(), scratch->path());
+    EXPECT_EQ(provider::make_sandbox({}, "", {}, scratch->path()).scratch, scratch->path().string());
+    link = scratch->path();
+  }
+  fs::remove(link);
   EXPECT_TRUE(fs::exists(outside / "kept"));
 }
 

@@ -6,14 +6,18 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -196,6 +200,66 @@ static int resolve(void) {
   return getaddrinfo("no.such.host.example.com", "80", 0, &found) == 0 ? 0 : ECANCELED;
 }
 
+/* The kernel would send any signal to whom a pipe belongs. */
+static int own(pid_t pid, int command) {
+  int both[2];
+  struct {
+    int type;
+    int pid;
+  } owner = {1 /* F_OWNER_PID */, pid};
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, both) != 0) return errno;
+  switch (command) {
+    case F_SETOWN: return result(fcntl(both[0], F_SETOWN, pid));
+    case F_SETOWN_EX: return result(fcntl(both[0], F_SETOWN_EX, &owner));
+    case F_SETSIG: return result(fcntl(both[0], F_SETSIG, SIGKILL));
+    default: return result(ioctl(both[0], FIOSETOWN, &pid));
+  }
+}
+
+static int change_flags(const char* path) {
+  int flags = 0;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  if (ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0) return errno;
+  flags |= FS_NODUMP_FL;
+  return result(ioctl(fd, FS_IOC_SETFLAGS, &flags));
+}
+
+static int watch(const char* path) {
+  int fd = inotify_init();
+  return fd < 0 ? errno : result(inotify_add_watch(fd, path, IN_CREATE));
+}
+
+static int pin(pid_t pid) {
+  cpu_set_t first;
+  CPU_ZERO(&first);
+  CPU_SET(0, &first);
+  return result(sched_setaffinity(pid, sizeof first, &first));
+}
+
+static int is_first_to_go(void) {
+  char score[16] = {0};
+  int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  if (read(fd, score, sizeof score - 1) < 0) return errno;
+  return atoi(score) == 1000 ? 0 : ERANGE;
+}
+
+/* Folders deeper than there are descriptors, and closed to reading. */
+static int hard_to_remove(const char* folder) {
+  int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int i;
+  for (i = 0; at >= 0 && i < 400; ++i) {
+    int next;
+    if (mkdirat(at, "folder", 0700) != 0) return errno;
+    next = openat(at, "folder", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (i < 3 && (mkdirat(at, "closed", 0300) != 0 || mkdirat(at, "closed/inner", 0) != 0)) return errno;
+    close(at);
+    at = next;
+  }
+  return at < 0 ? errno : 0;
+}
+
 int attempt(const char* what, const char* target) {
   const pid_t pid = (pid_t)atoi(target);
   char link[4096];
@@ -234,6 +298,9 @@ int attempt(const char* what, const char* target) {
     snprintf(link, sizeof link, "%s/long", getenv("TMPDIR"));
     return long_file(link);
   }
+  if (!strcmp(what, "hard-to-remove")) return hard_to_remove(getenv("TMPDIR"));
+  if (!strcmp(what, "flags")) return change_flags(target);
+  if (!strcmp(what, "watch")) return watch(target);
   if (!strcmp(what, "dlopen")) return dlopen(target, RTLD_NOW) ? 0 : ENOENT;
 
   if (!strcmp(what, "tcp")) return to_inet(SOCK_STREAM, target);
@@ -274,6 +341,11 @@ int attempt(const char* what, const char* target) {
   if (!strcmp(what, "memory")) return copy_memory(pid);
   if (!strcmp(what, "limit")) return change_limit(pid);
   if (!strcmp(what, "shared-memory")) return result(shmget(1, 4096, IPC_CREAT | 0600));
+  if (!strcmp(what, "own")) return own(pid, F_SETOWN);
+  if (!strcmp(what, "own-ex")) return own(pid, F_SETOWN_EX);
+  if (!strcmp(what, "own-signal")) return own(pid, F_SETSIG);
+  if (!strcmp(what, "own-ioctl")) return own(pid, 0);
+  if (!strcmp(what, "pin")) return pin(pid);
   if (!strcmp(what, "session")) return result(setsid());
   if (!strcmp(what, "group")) return result(setpgid(0, 0));
 
@@ -287,6 +359,7 @@ int attempt(const char* what, const char* target) {
 
   if (!strcmp(what, "3-gib")) return memory((size_t)3 << 30);
   if (!strcmp(what, "1-gib")) return memory((size_t)1 << 30);
+  if (!strcmp(what, "first-to-go")) return is_first_to_go();
   if (!strcmp(what, "descriptors")) return descriptors();
   if (!strcmp(what, "cpu-limit") || !strcmp(what, "core-limit")) {
     struct rlimit limit;
