@@ -16,6 +16,7 @@ constexpr int kMaxDepth = 33;  // one more than a sink takes, so that it is the 
 constexpr std::size_t kMaxFieldNumbers = 4096;
 constexpr std::size_t kLeastRead = 64 << 10;
 constexpr std::size_t kMaxDoneMessage = 64 << 10;
+constexpr std::uint32_t kMaxPairs = 4096;  // more than any request's headers, or connection's secrets
 // As many as would fill a sink.
 constexpr std::uint64_t kMaxValues = SinkLimits{}.bytes / sizeof(Value) + 1;
 
@@ -79,7 +80,9 @@ void write_pairs(FrameWriter& frame, const transport::Headers& pairs) {
 
 transport::Headers read_pairs(FrameReader& frame) {
   transport::Headers out;
-  for (std::uint32_t left = frame.u32(); left > 0 && frame.good(); --left) {
+  const std::uint32_t count = frame.u32();
+  if (count > kMaxPairs) return out;  // not read, and so the frame cannot be
+  for (std::uint32_t left = count; left > 0 && frame.good(); --left) {
     std::string key(frame.text());
     out.emplace_back(std::move(key), frame.text());
   }

@@ -205,8 +205,11 @@ Result<void> Child::start(const std::filesystem::path& program, int library) {
   if (::pipe2(leash, O_CLOEXEC) != 0) return broke("pipe");
   const Fd their_leash(leash[0]);
   leash_ = Fd(leash[1]);
-  const Fd flag(::memfd_create("cnspec-cancelled", MFD_CLOEXEC));
+  const Fd flag(::memfd_create("cnspec-cancelled", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!flag || ::ftruncate(flag.get(), sizeof(std::atomic<bool>)) != 0) return broke("memfd_create");
+  // Were it cut, writing to it would be the end of this process.
+  if (::fcntl(flag.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+    return broke("sealing memory");
   void* page = ::mmap(nullptr, sizeof(std::atomic<bool>), PROT_READ | PROT_WRITE, MAP_SHARED, flag.get(), 0);
   if (page == MAP_FAILED) return broke("mmap");
   cancelled_ = new (page) std::atomic<bool>(false);
@@ -217,8 +220,10 @@ Result<void> Child::start(const std::filesystem::path& program, int library) {
   ::posix_spawn_file_actions_init(&files);
   ::posix_spawnattr_init(&attributes);
   std::vector<Fd> copies;  // above all the numbers that are given: one may have that of another
+  int no_copy = 0;         // errno; what has that number here must not be handed over instead
   const auto hand_over = [&](int fd, int number) {
     const Fd& copy = copies.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, kLastFd + 1));
+    if (!copy) no_copy = errno;
     ::posix_spawn_file_actions_adddup2(&files, copy.get(), number);
   };
   ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDWR, 0);
@@ -245,7 +250,8 @@ Result<void> Child::start(const std::filesystem::path& program, int library) {
   std::string path = program.string(), name = manifest_.name, folder = scratch_.path().string();
   char* const argv[] = {path.data(), name.data(), folder.data(), nullptr};
   pid_t pid = 0;
-  const int failed = ::posix_spawn(&pid, path.c_str(), &files, &attributes, argv, envp.data());
+  const int failed =
+      no_copy != 0 ? no_copy : ::posix_spawn(&pid, path.c_str(), &files, &attributes, argv, envp.data());
   ::posix_spawn_file_actions_destroy(&files);
   ::posix_spawnattr_destroy(&attributes);
   if (failed != 0) return fail("cannot start " + printable(path) + ": " + std::strerror(failed));
@@ -394,8 +400,12 @@ Result<void> Child::take(const FrameBuffer::Frame& frame, RowSink* sink,
   switch (frame.kind) {
     case FrameKind::kRows:
       if (!sink) return fail(nonsense("sent rows that nobody asked for"));
-      if (!sink->violation() && !replay_rows(frame.payload, *sink))
-        return fail(nonsense("sent rows that cannot be read"));
+      try {
+        if (!sink->violation() && !replay_rows(frame.payload, *sink))
+          return fail(nonsense("sent rows that cannot be read"));
+      } catch (const std::bad_alloc&) {
+        sink->violate("sent more than the memory of this machine holds");
+      }
       return {};
     case FrameKind::kHttp: {
       auto request = read_http(frame.payload);

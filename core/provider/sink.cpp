@@ -1,5 +1,6 @@
 #include "provider/sink.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/text.hpp"
@@ -9,6 +10,7 @@ namespace cnspec::provider {
 namespace {
 
 constexpr std::size_t kMaxFields = 4096;
+constexpr std::size_t kFirstFields = 64;  // that the first row has room for from the start
 constexpr int kMaxDepth = 32;
 constexpr const char* kTooMuch = "";  // of copy: the limit is reached
 
@@ -76,7 +78,9 @@ std::int32_t RowSink::row_begin(cnspec_str type, cnspec_str id) {
   row.type = *type_name_;
   row.id = view(id);
   row.names_ = names_;
-  row.fields_.reserve(names_->size());
+  // As many as the row before had, which were paid for: names alone are not.
+  row.fields_.reserve(rows_.size() > 1 ? rows_[rows_.size() - 2].fields_.size()
+                                       : std::min(names_->size(), kFirstFields));
   open_ = true;
   return CNSPEC_SINK_CONTINUE;
 }
