@@ -58,6 +58,8 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   // A reader that went away, as in "cnspec status | head", is an error of write, not the end of the process.
   std::signal(SIGPIPE, SIG_IGN);
+  // Ignored by whoever started us, it would keep from us how the processes of providers ended.
+  std::signal(SIGCHLD, SIG_DFL);
   int code = cnspec::cli::kFailed;
   try {
     code = run(argc, argv);

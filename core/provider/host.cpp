@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <iterator>
 
 #include "base/text.hpp"
 #include "provider/network.hpp"
@@ -98,13 +99,32 @@ T copy_known(const T* from) {
   return out;
 }
 
+// Where a request ends and what proxies make of it is the transport's to say; another host's name would lead
+// beyond the hosts that are allowed, where one server answers for many. Null: it may.
+const char* not_its_to_send(std::string name, std::string_view value, const transport::Request& request) {
+  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  constexpr std::string_view kOurs[] = {"connection", "keep-alive",        "te",
+                                        "trailer",    "transfer-encoding", "upgrade"};
+  if (name.starts_with("proxy-") || std::find(std::begin(kOurs), std::end(kOurs), name) != std::end(kOurs))
+    return "is not a provider's to send";
+  if (name == "content-length" && trim(value) != std::to_string(request.body.size()))
+    return "is not the size of the body";
+  if (name == "host" && (value.find_first_of("@/?#") != std::string_view::npos ||
+                         address_host(trim(value)) != url_host(request.url).value_or("")))
+    return "names another host than the URL";
+  return nullptr;
+}
+
 // What would let a request be two.
 Result<void> check_request(const transport::Request& request) {
   if (!is_http_token(request.method)) return fail("\"" + one_line(request.method) + "\" is no method");
+  if (request.method == "CONNECT") return fail("CONNECT is not a provider's to send");
   if (request.headers.size() > kMaxHeaders)
     return fail("more than " + std::to_string(kMaxHeaders) + " headers");
   for (const auto& [name, value] : request.headers) {
     if (!is_http_token(name)) return fail("\"" + one_line(name) + "\" is no header's name");
+    if (const char* whose = not_its_to_send(name, value, request))
+      return fail("the header \"" + one_line(name) + "\" " + whose);
     // A line break would begin another header. The value may be a secret and is not shown.
     if (value.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
       return fail("the header \"" + name + "\" has a line break in its value");

@@ -1,6 +1,7 @@
 /* A provider that loads well and then does what its first argument says. */
 #include <cnspec/provider.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -234,6 +235,24 @@ static int32_t behave_fetch(void* connection, cnspec_call call, const cnspec_fet
     bad.header_count = 1;
     answer.struct_size = sizeof answer;
     return g_host->http(g_context, call, &bad, &answer);
+  }
+  if (strncmp(mode, "http-send ", 10) == 0) { /* METHOD NAME: VALUE */
+    char method[16] = {0}, name[32] = {0}, text[64] = {0};
+    cnspec_http_request request_ = {0};
+    cnspec_http_response answer = {0};
+    cnspec_pair header = {{name, 0}, {text, 0}};
+    if (sscanf(mode + 10, "%15s %31[^:]: %63[^\n]", method, name, text) < 2) return CNSPEC_FAILED;
+    header.key.size = strlen(name);
+    header.value.size = strlen(text);
+    request_.struct_size = sizeof request_;
+    request_.method.data = method;
+    request_.method.size = strlen(method);
+    request_.url = CNSPEC_STR("https://good.example.com:8443/x");
+    request_.headers = &header;
+    request_.header_count = 1;
+    request_.body = CNSPEC_STR("body");
+    answer.struct_size = sizeof answer;
+    return g_host->http(g_context, call, &request_, &answer);
   }
   if (is(mode, "endless-rows") || is(mode, "ignores-cancel")) {
     for (i = 0; i < 40000000; ++i) {

@@ -521,6 +521,33 @@ TEST(Http, GoesToTheHostsOfTheManifestAlone) {
   EXPECT_EQ(bad.requests().size(), 5u) << "nothing of that was sent";
 }
 
+TEST(Http, IsOneRequestToTheHostOfItsUrl) {
+  const auto send = [](const std::string& what) {
+    Connected bad("http-send " + what);
+    const std::string outcome = said(bad->fetch({"pot", "", {}, {}}, {}));
+    return outcome + (bad.requests().empty() ? "" : ", sent");
+  };
+  const std::string who = "provider \"bad\": fetch pot: http: ";
+  for (const char* name :
+       {"Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "upgrade", "Proxy-Authorization"}) {
+    EXPECT_EQ(send("POST " + std::string(name) + ": x"),
+              who + "the header \"" + name + "\" is not a provider's to send");
+  }
+  for (const char* size : {"0", "3", "04", "4, 4", ""}) {
+    EXPECT_EQ(send("POST Content-length: " + std::string(size)),
+              who + "the header \"Content-length\" is not the size of the body");
+  }
+  EXPECT_EQ(send("POST Content-Length: 4"), "fetched, sent");
+  for (const char* host : {"evil.com", "good.example.com.evil.com", "evil.com@good.example.com",
+                           "good.example.com/x", "good.example.com evil.com", "127.0.0.1:80", ""}) {
+    EXPECT_EQ(send("GET hOst: " + std::string(host)),
+              who + "the header \"hOst\" names another host than the URL");
+  }
+  for (const char* host : {"good.example.com", "GOOD.example.com:8443"})
+    EXPECT_EQ(send("GET Host: " + std::string(host)), "fetched, sent");
+  EXPECT_EQ(send("CONNECT X-A: x"), who + "CONNECT is not a provider's to send");
+}
+
 TEST(Http, FailsAsTheTransportDid) {
   Connected bad("http");
   bad.answer(cnspec::fail("could not connect to good.example.com port 443", ErrorKind::kUnavailable));
