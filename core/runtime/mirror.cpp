@@ -1,4 +1,4 @@
-// What becomes of the lock file, and the mirror of what it pins.
+// What the lock file pins, as a folder that any web server can be a registry from.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,172 +6,29 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <set>
 
-#include "base/encoding.hpp"
 #include "base/fd.hpp"
 #include "base/file.hpp"
 #include "base/interrupt.hpp"
 #include "base/json.hpp"
 #include "base/random.hpp"
 #include "base/text.hpp"
-#include "provider/sandbox.hpp"
-#include "runtime/network.hpp"
+#include "runtime/file_hash.hpp"
 #include "runtime/registry.hpp"
 
 namespace cnspec::runtime {
 namespace {
 
 namespace fs = std::filesystem;
-using provider::LockedFiles;
 using provider::LockedProvider;
 using provider::Lockfile;
 using provider::PackageName;
 
-constexpr std::size_t kPiece = 256 << 10;
 constexpr mode_t kFolderMode = 0755, kFileMode = 0644;  // a web server reads them
 
 tl::unexpected<Error> failed(const fs::path& path, const std::string& what) {
   return fail(printable(path.string()) + " cannot be " + what + ": " + std::strerror(errno));
 }
-
-// Calls `use` with one piece of the file after the other, from its beginning.
-Result<std::uint64_t> each_piece(int fd, const std::string& shown,
-                                 const std::function<Result<void>(std::string_view)>& use) {
-  std::vector<char> piece(kPiece);
-  std::uint64_t done = 0;
-  while (true) {
-    const ssize_t got = ::pread(fd, piece.data(), piece.size(), static_cast<off_t>(done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail(shown + " cannot be read: " + std::strerror(errno));
-    if (got == 0) return done;
-    if (auto used = use({piece.data(), static_cast<std::size_t>(got)}); !used) return fail(used.error());
-    done += static_cast<std::uint64_t>(got);
-  }
-}
-
-Result<std::string> sha256_of(int fd, const std::string& shown) {
-  auto network = load_network();
-  if (!network) return fail(network.error());
-  const auto hash = (*network)->crypto->make_hash(HashKind::kSha256);
-  auto read = each_piece(fd, shown, [&](std::string_view bytes) -> Result<void> {
-    hash->update(bytes);
-    return {};
-  });
-  if (!read) return fail(read.error());
-  return hex_encode(hash->finish());
-}
-
-Result<std::string> sha256_of(const fs::path& file) {
-  const Fd fd(::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  return fd ? sha256_of(fd.get(), printable(file.string())) : failed(file, "read");
-}
-
-// The hashes of a package and of the library in it.
-Result<LockedFiles> read_package(PackageSource& source, const PackageName& what,
-                                 const provider::PackageTools& tools) {
-  auto fetched = source.fetch(what, "");
-  if (!fetched) return fail(fetched.error());
-  const interrupt::Hold hold;  // nothing stays behind
-  auto scratch = provider::Scratch::make();
-  if (!scratch) return fail(scratch.error());
-  auto unpacked = provider::unpack(fetched->package(), {what.name, what.version, fetched->sha256},
-                                   scratch->path(), tools);
-  if (!unpacked) return fail(unpacked.error());
-  auto library = sha256_of(scratch->path() / (unpacked->name + ".so"));
-  if (!library) return fail(library.error());
-  return LockedFiles{unpacked->sha256, std::move(*library)};
-}
-
-// What was pinned once stays what it was, as long as the version does.
-Result<void> same_as_before(const Lockfile& lock, const PackageName& what, const LockedFiles& now) {
-  const LockedProvider* locked = lock.find(what.name);
-  if (!locked || locked->version != what.version) return {};
-  const auto before = locked->platforms.find(what.os + "/" + what.arch);
-  if (before == locked->platforms.end() || before->second.package == now.package) return {};
-  return fail(Error("the package of " + what.name + " " + what.version + " for " + what.os + "/" + what.arch +
-                        " is another one than " + printable(lock.path.string()) + " pins: expected SHA-256 " +
-                        before->second.package + ", found " + now.package,
-                    ErrorKind::kUntrusted)
-                  .hint("a released version does not change; ask whoever runs the registry. If it is meant, "
-                        "take the entry out of the file first"));
-}
-
-Result<std::vector<Wanted>> wanted_or_installed(const Runtime& runtime, const std::vector<Wanted>& names) {
-  if (!names.empty()) return names;
-  std::vector<Wanted> out;
-  for (const provider::Found& found : installed_providers(runtime))
-    out.push_back({found.manifest.name, found.manifest.version});
-  // Those that are pinned and not installed here stay, and get the platforms that are wanted.
-  if (const Lockfile* lock = runtime.trust().lock.get()) {
-    for (const auto& [name, locked] : lock->providers) {
-      const auto same = [&, &key = name](const Wanted& w) { return w.name == key; };
-      if (std::none_of(out.begin(), out.end(), same)) out.push_back({name, locked.version});
-    }
-  }
-  if (out.empty()) {
-    return fail(Error("there is nothing to pin: no provider is installed", ErrorKind::kUsage)
-                    .hint("name what is to be pinned: cnspec providers lock NAME"));
-  }
-  return out;
-}
-
-}  // namespace
-
-Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector<Wanted>& names,
-                      const std::vector<PlatformName>& platforms, const provider::PackageTools& tools) {
-  auto wanted = wanted_or_installed(runtime, names);
-  if (!wanted) return fail(wanted.error());
-  const auto installed = installed_providers(runtime);
-  Relock out;
-  if (runtime.trust().lock) out.lock = *runtime.trust().lock;
-  out.lock.path = runtime.lock_path();
-  const Lockfile before = out.lock;
-  for (const Wanted& one : *wanted) {
-    std::string version = one.version;
-    if (version.empty()) {
-      auto newest = source.newest(one.name);
-      if (!newest) return fail(newest.error());
-      version = std::move(*newest);
-    }
-    LockedProvider& locked = out.lock.providers[one.name];
-    // Of another version, the platforms that were pinned are wanted again.
-    std::set<std::string> all;
-    for (const PlatformName& platform : platforms) all.insert(platform.text());
-    if (locked.version != version) {
-      for (const auto& [platform, files] : locked.platforms) all.insert(platform);
-      locked.platforms.clear();
-    }
-    Relock::Change change{one.name, locked.version, version, {}};
-    locked.version = version;
-    for (const std::string& platform : all) {
-      const auto parsed = parse_platform(platform);
-      if (!parsed) return fail(parsed.error());
-      const PackageName what{one.name, version, parsed->os, parsed->arch};
-      auto files = read_package(source, what, tools);
-      if (!files) return fail(files.error());
-      if (auto same = same_as_before(before, what, *files); !same) return fail(same.error());
-      locked.platforms[platform] = std::move(*files);
-      change.platforms.push_back(platform);
-    }
-    for (const provider::Found& found : installed) {
-      const auto here = locked.platforms.find(this_platform().text());
-      if (found.manifest.name != one.name || here == locked.platforms.end()) continue;
-      const auto hash = sha256_of(found.path);
-      if (hash && *hash == here->second.library) continue;
-      out.warnings.push_back("the installed " + one.name + " " + found.manifest.version +
-                             " is not what is pinned now, and will not be used; to bring that: cnspec "
-                             "providers install " +
-                             one.name);
-    }
-    out.changes.push_back(std::move(change));
-  }
-  return out;
-}
-
-// ---- mirror ----
-
-namespace {
 
 // A file below the mirror's folder; old or new, never half.
 Result<void> put(const fs::path& file, const std::function<Result<void>(int fd)>& write) {

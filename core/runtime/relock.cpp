@@ -1,0 +1,135 @@
+// What becomes of the lock file.
+#include <algorithm>
+#include <set>
+
+#include "base/interrupt.hpp"
+#include "base/text.hpp"
+#include "provider/sandbox.hpp"
+#include "runtime/file_hash.hpp"
+#include "runtime/registry.hpp"
+
+namespace cnspec::runtime {
+namespace {
+
+using provider::LockedFiles;
+using provider::LockedProvider;
+using provider::Lockfile;
+using provider::PackageName;
+
+// The hashes of a package and of the library in it.
+Result<LockedFiles> read_package(PackageSource& source, const PackageName& what,
+                                 const provider::PackageTools& tools) {
+  auto fetched = source.fetch(what, "");
+  if (!fetched) return fail(fetched.error());
+  const interrupt::Hold hold;  // nothing stays behind
+  auto scratch = provider::Scratch::make();
+  if (!scratch) return fail(scratch.error());
+  auto unpacked = provider::unpack(fetched->package(), {what.name, what.version, fetched->sha256},
+                                   scratch->path(), tools);
+  if (!unpacked) return fail(unpacked.error());
+  auto library = sha256_of(scratch->path() / (unpacked->name + ".so"));
+  if (!library) return fail(library.error());
+  return LockedFiles{unpacked->sha256, std::move(*library)};
+}
+
+// What was pinned once stays what it was, as long as the version does.
+Result<void> same_as_before(const Lockfile& lock, const PackageName& what, const LockedFiles& now) {
+  const LockedProvider* locked = lock.find(what.name);
+  if (!locked || locked->version != what.version) return {};
+  const auto before = locked->platforms.find(what.os + "/" + what.arch);
+  if (before == locked->platforms.end() || before->second.package == now.package) return {};
+  return fail(Error("the package of " + what.name + " " + what.version + " for " + what.os + "/" + what.arch +
+                        " is another one than " + printable(lock.path.string()) + " pins: expected SHA-256 " +
+                        before->second.package + ", found " + now.package,
+                    ErrorKind::kUntrusted)
+                  .hint("a released version does not change; ask whoever runs the registry. If it is meant, "
+                        "take the entry out of the file first"));
+}
+
+Result<std::vector<Wanted>> wanted_or_installed(const Runtime& runtime, const std::vector<Wanted>& names) {
+  if (!names.empty()) return names;
+  std::vector<Wanted> out;
+  for (const provider::Found& found : installed_providers(runtime))
+    out.push_back({found.manifest.name, found.manifest.version});
+  // Those that are pinned and not installed here stay, and get the platforms that are wanted.
+  if (const Lockfile* lock = runtime.trust().lock.get()) {
+    for (const auto& [name, locked] : lock->providers) {
+      const auto same = [&, &key = name](const Wanted& w) { return w.name == key; };
+      if (std::none_of(out.begin(), out.end(), same)) out.push_back({name, locked.version});
+    }
+  }
+  if (out.empty()) {
+    return fail(Error("there is nothing to pin: no provider is installed", ErrorKind::kUsage)
+                    .hint("name what is to be pinned: cnspec providers lock NAME"));
+  }
+  return out;
+}
+
+// Pins one provider at this version, for `platforms` and for those it was pinned for before.
+Result<Relock::Change> pin(PackageSource& source, const std::string& name, const std::string& version,
+                           const std::vector<PlatformName>& platforms, const provider::PackageTools& tools,
+                           const Lockfile& before, LockedProvider& locked) {
+  // Of another version, the platforms that were pinned are wanted again.
+  std::set<std::string> all;
+  for (const PlatformName& platform : platforms) all.insert(platform.text());
+  if (locked.version != version) {
+    for (const auto& [platform, files] : locked.platforms) all.insert(platform);
+    locked.platforms.clear();
+  }
+  Relock::Change change{name, locked.version, version, {}};
+  locked.version = version;
+  for (const std::string& platform : all) {
+    const auto parsed = parse_platform(platform);
+    if (!parsed) return fail(parsed.error());
+    const PackageName what{name, version, parsed->os, parsed->arch};
+    auto files = read_package(source, what, tools);
+    if (!files) return fail(files.error());
+    if (auto same = same_as_before(before, what, *files); !same) return fail(same.error());
+    locked.platforms[platform] = std::move(*files);
+    change.platforms.push_back(platform);
+  }
+  return change;
+}
+
+// Of what is installed here and is not what is pinned now.
+std::vector<std::string> warnings_of(const std::vector<provider::Found>& installed, const std::string& name,
+                                     const LockedProvider& locked) {
+  std::vector<std::string> out;
+  const auto here = locked.platforms.find(this_platform().text());
+  if (here == locked.platforms.end()) return out;
+  for (const provider::Found& found : installed) {
+    if (found.manifest.name != name) continue;
+    const auto hash = sha256_of(found.path);
+    if (hash && *hash == here->second.library) continue;
+    out.push_back(
+        "the installed " + name + " " + found.manifest.version +
+        " is not what is pinned now, and will not be used; to bring that: cnspec providers install " + name);
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector<Wanted>& names,
+                      const std::vector<PlatformName>& platforms, const provider::PackageTools& tools) {
+  auto wanted = wanted_or_installed(runtime, names);
+  if (!wanted) return fail(wanted.error());
+  const auto installed = installed_providers(runtime);
+  Relock out;
+  if (runtime.trust().lock) out.lock = *runtime.trust().lock;
+  out.lock.path = runtime.lock_path();
+  const Lockfile before = out.lock;
+  for (const Wanted& one : *wanted) {
+    auto version = one.version.empty() ? source.newest(one.name) : one.version;
+    if (!version) return fail(version.error());
+    LockedProvider& locked = out.lock.providers[one.name];
+    auto change = pin(source, one.name, *version, platforms, tools, before, locked);
+    if (!change) return fail(change.error());
+    out.changes.push_back(std::move(*change));
+    for (std::string& warning : warnings_of(installed, one.name, locked))
+      out.warnings.push_back(std::move(warning));
+  }
+  return out;
+}
+
+}  // namespace cnspec::runtime
