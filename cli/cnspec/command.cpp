@@ -85,9 +85,8 @@ void add_globals(CLI::App& app, Globals& g) {
   app.add_option("--config", g.config,
                  "Configuration file (default: ~/.config/mondoo/mondoo.yml, then the system's)")
       ->group(group);
-  app.add_option("--providers-path", g.providers_paths, "Folder with providers, searched first; repeatable")
-      ->expected(1)
-      ->take_all()
+  repeatable(app.add_option("--providers-path", g.providers_paths,
+                            "Folder with providers, searched first; repeatable"))
       ->group(group);
   app.add_option_function<std::string>(
          "--api-proxy", [&g](const std::string& url) { g.api_proxy = url; },
@@ -96,11 +95,10 @@ void add_globals(CLI::App& app, Globals& g) {
   app.add_option("--ca-file", g.ca_file, "Trusted certificate authorities (PEM), in place of the system's")
       ->check(CLI::ExistingFile)
       ->group(group);
-  app.add_option("--isolation", g.isolation,
-                 "[NAME=]WORD: whether providers run in a process of their own: auto, process or none; "
-                 "repeatable")
-      ->expected(1)
-      ->take_all()
+  repeatable(
+      app.add_option("--isolation", g.isolation,
+                     "[NAME=]WORD: whether providers run in a process of their own: auto, process or none; "
+                     "repeatable"))
       ->group(group);
   app.add_option("--trust", g.trust, "Which providers may run: any, or those that are signed alone")
       ->check(CLI::IsMember({"any", "signed"}))

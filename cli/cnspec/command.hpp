@@ -41,6 +41,11 @@ struct Exit {
 // be sent what is printed. Writing to a closed standard output remains an error.
 void guard_standard_streams();
 
+// May be given several times, with one word each; left alone, CLI11 takes all the words behind it as well.
+inline CLI::Option* repeatable(CLI::Option* option) {
+  return option->expected(1)->take_all()->allow_extra_args(false);
+}
+
 void add_globals(CLI::App& app, Globals& globals);
 
 // The exit code of a command line that could not be parsed, or that asked for help; prints either.

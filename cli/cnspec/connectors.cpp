@@ -26,10 +26,7 @@ void add_flag(CLI::App& command, const manifest::Flag& flag, Values& values) {
   } else if (flag.type == "int") {
     option = command.add_option(names, values.ints[flag.name], flag.summary);
   } else if (flag.type == "list" || flag.type == "map") {
-    option = command.add_option(names, values.lists[flag.name], flag.summary)
-                 ->expected(1)
-                 ->take_all()
-                 ->delimiter(',');
+    option = repeatable(command.add_option(names, values.lists[flag.name], flag.summary))->delimiter(',');
   } else {
     option = command.add_option(names, values.strings[flag.name], flag.summary);
   }

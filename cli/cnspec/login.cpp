@@ -146,9 +146,8 @@ void add_login(CLI::App& app, Globals& globals) {
       ->excludes(token);
   command->add_option("--name", flags->request.name,
                       "Name of this machine on the platform (default: its hostname)");
-  command->add_option("--annotation", flags->annotations, "KEY=VALUE for every asset; repeatable")
-      ->expected(1)
-      ->take_all();
+  repeatable(
+      command->add_option("--annotation", flags->annotations, "KEY=VALUE for every asset; repeatable"));
   command->add_option("--api-endpoint", flags->request.api_endpoint,
                       "The platform's address (default: the token's)");
   command->add_option("--updates-url", flags->request.updates_url, "Where newer versions are announced");

@@ -89,9 +89,8 @@ void add_providers_lock(CLI::App& providers, Globals& globals) {
   auto flags = std::make_shared<Flags>();
   command->add_option("NAME", flags->names,
                       "NAME or NAME@VERSION (default: all that are installed or pinned)");
-  command->add_option("--platform", flags->platforms, "OS/ARCH to pin it for; repeatable (default: this one)")
-      ->expected(1)
-      ->take_all();
+  repeatable(command->add_option("--platform", flags->platforms,
+                                 "OS/ARCH to pin it for; repeatable (default: this one)"));
   add_registry(*command, flags->registry);
   add_change(*command, flags->change);
   command->footer(

@@ -286,7 +286,7 @@ CLI::Option* add(CLI::App& command, const char* name, T& target, const char* typ
 
 void add_many(CLI::App& command, const char* name, std::vector<std::string>& target, const char* type,
               const char* help) {
-  command.add_option(name, target, help)->type_name(type)->expected(1)->take_all();
+  command.add_option(name, target, help)->type_name(type)->expected(1)->take_all()->allow_extra_args(false);
 }
 
 void add_data(CLI::App& command, Arguments& arguments) {

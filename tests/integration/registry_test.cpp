@@ -287,6 +287,15 @@ TEST_F(ServedTest, UpdatesAndNeverToALowerVersion) {
           "  install it: cnspec providers install hullo\n");
 }
 
+TEST_F(ServedTest, TakesOneWordForEachOptionThatMayBeRepeated) {
+  const std::string folder = (user_.home() / "named").string();
+  must(providers({"install", "--providers-path", folder, "hello"}));
+  must(providers({"lock", "--providers-path", folder, "--platform", here(), "hello"}));
+  must(user_.run({"discover", "--providers-path", folder, "--isolation", "hello=none", "hello", "you"}));
+  must(user_.run({"--providers-path", folder, "--isolation", "none", "--isolation", "hello=process",
+                  "discover", "hello", "you"}));
+}
+
 TEST_F(ServedTest, LeavesWhatIsPartOfTheProgramToIt) {
   refuses({"providers", "update", "os"}, "x the provider os is part of cnspec, and is updated with it\n");
   refuses({"providers", "rollback", "os"}, "x the provider os is part of cnspec and cannot be put back\n");
