@@ -290,6 +290,32 @@ TEST(Isolated, EndlessRowsEndAtTheDeadline) {
             "provider \"unruly\": fetch thing: did not answer by its deadline; its process was ended");
 }
 
+TEST(Isolated, WhateverComesEndsAtTheDeadline) {
+  for (const char* deed : {"urgent", "shut", "stop", "flood"}) {
+    Unruly unruly;
+    const Error error = unruly.error(deed, within(std::chrono::milliseconds(300)));
+    EXPECT_EQ(error.message(),
+              "provider \"unruly\": fetch thing: did not answer by its deadline; its process was ended")
+        << deed;
+    EXPECT_TRUE(unruly.fetch("greet")) << deed;
+  }
+}
+
+TEST(Isolated, TakesNoDescriptorsAndNoEndlessHeaders) {
+  const auto open = [] {
+    return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
+  };
+  Unruly unruly;
+  const auto before = open();
+  auto rows = unruly.fetch("descriptors sent");
+  ASSERT_TRUE(rows) << rows.error().message();
+  EXPECT_EQ(flat(*rows), "thing t|text=still|number=1\n");
+  EXPECT_EQ(open(), before);
+  EXPECT_EQ(Unruly().error("headers").message(),
+            "provider \"unruly\": fetch thing: broke the protocol and was ended: it sent a request for HTTP "
+            "that cannot be read");
+}
+
 TEST(Isolated, AHangEndsAtTheDeadline) {
   Unruly unruly;
   const Error error = unruly.error("hang", within(std::chrono::milliseconds(300)));

@@ -51,6 +51,51 @@ static void leave_processes(pid_t pids[2]) {
   }
 }
 
+/* What only who reads its side of the channel with care survives. */
+static void send_all(const void* bytes, size_t size, int flags) {
+  while (size > 0) {
+    ssize_t n = send(3, bytes, size, MSG_NOSIGNAL | flags);
+    if (n < 0) abort();
+    bytes = (const char*)bytes + n;
+    size -= (size_t)n;
+  }
+}
+
+static void send_descriptors(void) {
+  static uint32_t head[3] = {6, 9, 0};
+  static char line[6] = {2, 1, 0, 0, 0, 'x'}; /* for the log */
+  struct iovec parts[2] = {{head, sizeof head}, {line, sizeof line}};
+  union {
+    struct cmsghdr head;
+    char space[CMSG_SPACE(sizeof(int))];
+  } rights;
+  struct msghdr message = {0};
+  int i;
+  memset(&rights, 0, sizeof rights);
+  rights.head.cmsg_level = SOL_SOCKET;
+  rights.head.cmsg_type = SCM_RIGHTS;
+  rights.head.cmsg_len = CMSG_LEN(sizeof(int)); /* of 0, which is open */
+  message.msg_iov = parts;
+  message.msg_iovlen = 2;
+  message.msg_control = &rights;
+  message.msg_controllen = sizeof rights;
+  for (i = 0; i < 100; ++i) {
+    if (sendmsg(3, &message, MSG_NOSIGNAL) != sizeof head + sizeof line) abort();
+  }
+}
+
+/* A request with as many headers as a frame holds: each would be some strings. */
+static void send_headers(void) {
+  enum { kPairs = 8 << 20 };
+  const uint32_t size = 4 + 4 + 4 + kPairs * 8;
+  const uint32_t head[6] = {size, 10, 4, 0, 0, kPairs};
+  char* zeros = calloc(kPairs, 8);
+  if (!zeros) abort();
+  send_all(head, sizeof head, 0);
+  send_all(zeros, (size_t)kPairs * 8, 0);
+  free(zeros);
+}
+
 static int32_t unruly_open(const cnspec_host_v1* host, void* context, cnspec_call call, void** instance) {
   (void)call;
   g_host = host;
@@ -149,6 +194,25 @@ static int32_t unruly_fetch(void* connection, cnspec_call call, const cnspec_fet
     static const uint32_t header[4] = {1, 11, 9999, 1};
     if (send(3, header, 13, MSG_NOSIGNAL) != 13) abort();
     wait_for_ever();
+  } else if (strcmp(deed, "urgent") == 0) {
+    send_all("!", 1, MSG_OOB);
+    wait_for_ever();
+  } else if (strcmp(deed, "descriptors sent") == 0) {
+    send_descriptors();
+    row(sink, "still", 1);
+  } else if (strcmp(deed, "headers") == 0) {
+    send_headers();
+    wait_for_ever();
+  } else if (strcmp(deed, "shut") == 0) {
+    shutdown(3, SHUT_RD);
+    wait_for_ever();
+  } else if (strcmp(deed, "stop") == 0) {
+    raise(SIGSTOP);
+  } else if (strcmp(deed, "flood") == 0) {
+    for (;;) {
+      say("again \x1b[31m");
+      printf("and again\n");
+    }
   } else if (strncmp(deed, "processes", 9) == 0) {
     leave_processes(pids);
     row(sink, "provider", getpid());
