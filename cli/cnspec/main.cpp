@@ -1,13 +1,21 @@
 // cnspec: parses the command line and runs the one command it names.
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/interrupt.hpp"
+#include "base/log.hpp"
 #include "base/terminal.hpp"
+#include "base/text.hpp"
 #include "command.hpp"
+#include "provider/trust.hpp"
 
 namespace {
 
@@ -49,6 +57,32 @@ int run(int argc, char** argv) {
   }
 }
 
+bool is_harmless(std::string_view name) {
+  for (const char* known : {"TERM", "COLUMNS", "NO_COLOR", "LANG"})
+    if (name == known) return true;
+  // The search for providers refuses it by name.
+  return name.starts_with("LC_") || name == "PROVIDERS_PATH";
+}
+
+// Setuid, or with capabilities of its file: then its variables, and the folders that they name, are those of
+// somebody with fewer rights.
+void forget_the_environment_when_elevated() {
+  if (!provider::elevated()) return;
+  std::vector<std::string> foreign;
+  std::vector<std::string> said;
+  for (char** entry = environ; *entry; ++entry) {
+    const std::string_view text(*entry);
+    const std::string_view name = text.substr(0, text.find('='));
+    if (is_harmless(name)) continue;
+    foreign.emplace_back(name);
+    if (name == "HOME" || name.starts_with("MONDOO_") || name.ends_with("_proxy") || name.ends_with("_PROXY"))
+      said.push_back(printable(name));
+  }
+  for (const std::string& name : foreign) ::unsetenv(name.c_str());
+  std::ranges::sort(said);
+  if (!said.empty()) log::warn("this process is elevated and does not listen to " + join(said, ", "));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -62,6 +96,7 @@ int main(int argc, char** argv) {
   std::signal(SIGCHLD, SIG_DFL);
   int code = cnspec::cli::kFailed;
   try {
+    forget_the_environment_when_elevated();
     code = run(argc, argv);
   } catch (const std::exception& error) {
     cnspec::cli::print_error(cnspec::Error(error.what()));

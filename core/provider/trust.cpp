@@ -18,7 +18,10 @@
 namespace cnspec::provider {
 namespace {
 
-bool trusted_owner(uid_t owner) { return owner == 0 || owner == ::geteuid(); }
+// A program with capabilities of its own runs as whoever started it, who must not give it what to load.
+bool trusts_its_user() { return !elevated() || ::geteuid() != ::getuid(); }
+
+bool trusted_owner(uid_t owner) { return owner == 0 || (owner == ::geteuid() && trusts_its_user()); }
 
 std::string octal(mode_t mode) {
   char text[8];
@@ -32,11 +35,12 @@ tl::unexpected<Error> refuse(std::string what, std::string hint) {
 
 Result<void> check_owner_and_mode(const std::string& what, const std::string& path, const struct stat& info) {
   if (!trusted_owner(info.st_uid)) {
-    const std::string owners =
-        ::geteuid() == 0 ? "root" : "root or you (user id " + std::to_string(::geteuid()) + ")";
-    return refuse(
-        what + " belongs to user id " + std::to_string(info.st_uid) + ", expected " + owners,
-        "chown it if you trust what is in it: chown " + std::to_string(::geteuid()) + " '" + path + "'");
+    const std::string owners = ::geteuid() == 0 || !trusts_its_user()
+                                   ? "root"
+                                   : "root or you (user id " + std::to_string(::geteuid()) + ")";
+    return refuse(what + " belongs to user id " + std::to_string(info.st_uid) + ", expected " + owners,
+                  "chown it if you trust what is in it: chown " +
+                      std::to_string(trusts_its_user() ? ::geteuid() : 0) + " '" + path + "'");
   }
   if (info.st_mode & (S_IWGRP | S_IWOTH)) {
     return refuse(what + " is writable by " + (info.st_mode & S_IWOTH ? "everybody" : "its group") +
