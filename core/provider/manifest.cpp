@@ -24,8 +24,11 @@ constexpr std::string_view kOs = "darwin";
 constexpr std::string_view kOs = "linux";
 #endif
 
+// `what` quotes from the manifest, which may be a million letters long.
 tl::unexpected<Error> refuse(const std::string& what) {
-  return fail("manifest: " + what, ErrorKind::kInvalid);
+  constexpr std::size_t kMost = 300;
+  return fail("manifest: " + (what.size() > kMost ? to_utf8(what.substr(0, kMost)) + "..." : what),
+              ErrorKind::kInvalid);
 }
 
 // Reads members and remembers the first that has the wrong type.

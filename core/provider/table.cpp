@@ -23,13 +23,17 @@ tl::unexpected<Error> refuse(std::string what) { return fail(std::move(what), Er
 Error loader_error(const std::filesystem::path& path) {
   const char* said = ::dlerror();
   std::string why = said ? said : "the loader does not say why";
-  if (why.starts_with(path.string() + ": "))
-    return Error("cannot be loaded: " + why.substr(path.string().size() + 2));
+  const std::string own = path.string() + ": ";
+  if (why.starts_with(own)) why.erase(0, own.size());
   if (const auto end = why.find(": cannot open shared object file"); end != std::string::npos) {
     return Error("cannot be loaded: it needs " + why.substr(0, end) + ", which cannot be found")
         .hint("Install the package that has " + why.substr(0, end) + ".");
   }
-  return Error("cannot be loaded: " + why);
+  Error error("cannot be loaded: " + why);
+  if (why.find("static TLS") == std::string::npos) return error;
+  return std::move(error).hint(
+      "Run it isolated, with --isolation NAME=process; its author should compile it without "
+      "-ftls-model=initial-exec.");
 }
 
 Result<cnspec_provider_entry_v1_fn> find_entry(void* library) {
