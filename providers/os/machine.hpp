@@ -20,7 +20,7 @@ std::string host_name(const Root& root);
 std::string qualified_name(const Root& root, const std::string& host);
 
 // The address that packets to the world leave from, or else the first that is not loopback's; empty when
-// there is none. Sends nothing.
+// there is none. Sends nothing. Throws an sdk::Error where this process may open no socket.
 std::string outbound_ip();
 
 struct Habitat {

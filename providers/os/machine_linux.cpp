@@ -9,9 +9,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <memory>
 
+#include "cnspec/provider.hpp"
 #include "library.hpp"
 #include "machine.hpp"
 #include "shared/read_file.hpp"
@@ -41,6 +43,11 @@ std::string to_text(const sockaddr* address) {
 // Connecting a datagram socket chooses a route and sends nothing.
 std::string source_address(int family, const sockaddr* to, socklen_t size) {
   const providers::Descriptor socket(::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (socket.get() < 0 && (errno == EPERM || errno == EACCES)) {
+    throw sdk::Error(CNSPEC_PERMISSION_DENIED,
+                     std::string("the address is not known, since this process may open no socket: ") +
+                         std::strerror(errno));
+  }
   if (socket.get() < 0 || ::connect(socket.get(), to, size) != 0) return {};
   sockaddr_storage from{};
   socklen_t from_size = sizeof from;

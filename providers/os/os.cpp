@@ -46,7 +46,6 @@ struct Identity {
   std::string arch;
   std::string hostname;
   std::string fqdn;
-  std::string ip;
   std::vector<std::string> ids;
 };
 
@@ -88,12 +87,11 @@ class System : public sdk::Connection {
     found.arch = root_.live() ? kernel_architecture() : architecture_of_programs(root_);
     found.hostname = host_name(root_);
     found.fqdn = qualified_name(root_, found.hostname);
-    if (root_.live()) found.ip = outbound_ip();
     found.ids = platform_ids(root_, found.hostname);
     return identity_.emplace(std::move(found));
   }
 
-  static std::vector<Column<Identity>> asset_columns() {
+  std::vector<Column<Identity>> asset_columns() {
     namespace f = resources::asset;
     constexpr Cost kFree = Cost::kFree;
     const auto metadata = [](const Identity& i) {
@@ -111,7 +109,8 @@ class System : public sdk::Connection {
             {f::family, kFree, [](const Identity& i) { return Value(i.platform.family); }},
             {f::hostname, kFree, [](const Identity& i) { return text_or_null(i.hostname); }},
             {f::fqdn, kFree, [](const Identity& i) { return text_or_null(i.fqdn); }},
-            {f::ip, kFree, [](const Identity& i) { return text_or_null(i.ip); }},
+            {f::ip, kFree,
+             [this](const Identity&) { return root_.live() ? text_or_null(outbound_ip()) : Value(); }},
             {f::labels, kFree, metadata},
             {f::platformMetadata, kFree, metadata}};
   }
