@@ -75,8 +75,10 @@ std::string render_text(const std::string& provider, const std::vector<Check>& c
   std::vector<std::string> counts;
   for (const auto result :
        {Check::Result::kFailed, Check::Result::kWarning, Check::Result::kOk, Check::Result::kNotRun}) {
-    if (const auto number = number_of(checks, result))
-      counts.push_back(std::to_string(number) + " " + to_string(result));
+    const auto number = number_of(checks, result);
+    if (number == 0) continue;
+    const bool several = result == Check::Result::kWarning && number > 1;
+    counts.push_back(std::to_string(number) + " " + to_string(result) + (several ? "s" : ""));
   }
   return out + join(counts, ", ") + "\n";
 }

@@ -236,7 +236,7 @@ Result<void> Call::outcome(std::int32_t code) const {
     return fail(Error::wrap(why, said(kind)));
   }
   if (code == CNSPEC_OK) return {};
-  return fail(said(kind_of(code)));
+  return fail(said(kind_of(code)).status(code == CNSPEC_UNSUPPORTED ? kUnimplemented : 0));
 }
 
 // The functions of the table. None lets an exception out; each doubts every pointer it gets.

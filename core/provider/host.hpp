@@ -19,6 +19,9 @@
 
 namespace cnspec::provider {
 
+// Error::status of a call that answered CNSPEC_UNSUPPORTED: what gRPC calls Unimplemented.
+inline constexpr int kUnimplemented = 12;
+
 extern const cnspec_host_v1 kHostTable;
 
 class Call;

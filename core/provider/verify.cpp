@@ -26,7 +26,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxOutput = 64 << 10;   // kept of what a child prints
-constexpr std::size_t kMaxReport = 1 << 20;    // read of what it reports
+constexpr std::size_t kMaxReport = 64 << 20;   // read of what it reports
 constexpr std::size_t kMaxFindings = 50;       // shown of one check
 constexpr std::chrono::milliseconds kPoll{5};  // how soon an end is noticed that no pipe tells of
 
@@ -273,8 +273,10 @@ Report read_report(const std::string& text, Check& check) {
     } else if (kind == "done") {
       out.done = true;
     } else if (kind == "failed" || kind == "warning") {
+      Finding finding{kind == "failed", said("what"), said("hint")};
+      if (std::ranges::find(check.findings, finding) != check.findings.end()) continue;
       if (check.findings.size() < kMaxFindings)
-        check.findings.push_back({kind == "failed", said("what"), said("hint")});
+        check.findings.push_back(std::move(finding));
       else
         ++dropped;
     }
@@ -404,7 +406,8 @@ std::vector<Check> verify(const VerifyRequest& request, const VerifyOptions& opt
       const auto ended = Child::run(argv, input, limit);
       bool done = false;
       if (!ended) {
-        check.findings.push_back({true, "could not be run: " + printable(ended.error().message()), ""});
+        check.findings.push_back({true, "could not be run: " + printable(ended.error().message()),
+                                  "That is no fault of the provider's: mend it and verify again."});
       } else {
         const Report report = read_report(ended->report, check);
         done = report.done;
@@ -425,6 +428,29 @@ std::vector<Check> verify(const VerifyRequest& request, const VerifyOptions& opt
 
 namespace {
 
+// Paths are bytes and need not be UTF-8, which JSON has to be: each byte travels as the character of its
+// number.
+std::string latin1_to_utf8(const std::string& bytes) {
+  std::string out;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x80) out += static_cast<char>(0xc0 | byte >> 6);
+    out += static_cast<char>(byte >= 0x80 ? 0x80 | (byte & 0x3f) : byte);
+  }
+  return out;
+}
+
+std::string bytes_of(std::string_view utf8) {
+  std::string out;
+  for (std::size_t i = 0; i < utf8.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(utf8[i]);
+    const bool two = byte >= 0x80 && i + 1 < utf8.size();
+    out += static_cast<char>(two ? byte << 6 | (utf8[++i] & 0x3f) : byte);
+  }
+  return out;
+}
+std::string bytes_of(const json::Value& text) { return bytes_of(json::view(text)); }
+
 json::Value text(const std::string& value, json::Document::AllocatorType& alloc) {
   return {value.data(), static_cast<rapidjson::SizeType>(value.size()), alloc};
 }
@@ -433,7 +459,7 @@ json::Value text(const std::string& value, json::Document::AllocatorType& alloc)
 Value flag_value(const json::Value& from) {
   if (from.IsBool()) return Value(from.GetBool());
   if (from.IsInt64()) return Value(from.GetInt64());
-  if (from.IsString()) return Value(std::string(json::view(from)));
+  if (from.IsString()) return Value(bytes_of(from));
   if (from.IsArray()) {
     Value::Array items;
     for (const json::Value& item : from.GetArray()) items.push_back(flag_value(item));
@@ -442,7 +468,7 @@ Value flag_value(const json::Value& from) {
   if (from.IsObject()) {
     Value::Map entries;
     for (const auto& entry : from.GetObject())
-      entries.emplace_back(std::string(json::view(entry.name)), flag_value(entry.value));
+      entries.emplace_back(bytes_of(entry.name), flag_value(entry.value));
     return Value(std::move(entries));
   }
   return {};
@@ -470,14 +496,14 @@ std::string to_json(const VerifyRequest& request) {
     out.AddMember("flags", flags, alloc);
     out.AddMember("secrets", secrets, alloc);
   }
-  return json::write(out);
+  return latin1_to_utf8(json::write(out));
 }
 
 Result<VerifyRequest> read_verify_request(std::string_view from) {
   const auto document = json::parse(from);
   if (!document) return fail(document.error());
   VerifyRequest out;
-  out.file = std::string(json::get_string(*document, "file"));
+  out.file = bytes_of(json::get_string(*document, "file"));
   if (json::get_bool(*document, "bundled", false)) out.origin = Origin::kBundled;
   const json::Value* args = json::find(*document, "args");
   const json::Value* flags = json::find(*document, "flags");
@@ -485,15 +511,13 @@ Result<VerifyRequest> read_verify_request(std::string_view from) {
   if (!args || !args->IsArray() || !flags || !flags->IsObject() || !secrets || !secrets->IsObject())
     return out;
   ConnectRequest target;
-  target.connector = json::get_string(*document, "connector");
+  target.connector = bytes_of(json::get_string(*document, "connector"));
   for (const json::Value& arg : args->GetArray()) {
-    if (arg.IsString()) target.args.emplace_back(json::view(arg));
+    if (arg.IsString()) target.args.push_back(bytes_of(arg));
   }
-  for (const auto& flag : flags->GetObject())
-    target.flags[std::string(json::view(flag.name))] = flag_value(flag.value);
+  for (const auto& flag : flags->GetObject()) target.flags[bytes_of(flag.name)] = flag_value(flag.value);
   for (const auto& secret : secrets->GetObject()) {
-    if (secret.value.IsString())
-      target.secrets[std::string(json::view(secret.name))] = json::view(secret.value);
+    if (secret.value.IsString()) target.secrets[bytes_of(secret.name)] = bytes_of(secret.value);
   }
   out.target = std::move(target);
   return out;

@@ -18,7 +18,8 @@ namespace cnspec::provider {
 struct Finding {
   bool fails;        // else it is a warning
   std::string what;  // one sentence, safe to print
-  std::string hint;  // what to do; may be empty
+  std::string hint;  // what to do
+  bool operator==(const Finding&) const = default;
 };
 
 struct Check {

@@ -21,9 +21,12 @@
 
 #include "base/semver.hpp"
 #include "base/text.hpp"
+#include "provider/child.hpp"
 #include "provider/elf.hpp"
+#include "provider/host.hpp"
 #include "provider/lower.hpp"
 #include "provider/manifest.hpp"
+#include "provider/sandbox.hpp"
 #include "provider/schema.hpp"
 #include "provider/table.hpp"
 #include "provider/trust.hpp"
@@ -70,7 +73,8 @@ class Reporter {
     json::Document line(rapidjson::kObjectType);
     auto& alloc = line.GetAllocator();
     const auto add = [&](const char* key, const std::string& text) {
-      const std::string clean = to_utf8(text);
+      constexpr std::size_t kMost = 2000;
+      const std::string clean = to_utf8(text.size() > kMost ? text.substr(0, kMost) + "..." : text);
       line.AddMember(json::Value(key, alloc),
                      json::Value(clean.data(), static_cast<rapidjson::SizeType>(clean.size()), alloc), alloc);
     };
@@ -131,14 +135,15 @@ struct Subject {
   std::vector<std::string> log;  // the host's and the provider's lines
 };
 
+std::string without_prefix(std::string text, const std::string& prefix) {
+  if (text.starts_with(prefix)) text.erase(0, prefix.size());
+  return text;
+}
+
 // Without the provider's name, which is known.
 std::string said(const Subject& subject, const Error& error) {
-  std::string message = error.message();
-  const std::string name = "provider \"" + subject.found.manifest.name + "\": ";
-  if (message.starts_with(name)) message.erase(0, name.size());
-  const std::string load = "load " + printable(subject.found.path.string()) + ": ";
-  if (message.starts_with(load)) message.erase(0, load.size());
-  return message;
+  std::string message = without_prefix(error.message(), "provider \"" + subject.found.manifest.name + "\": ");
+  return without_prefix(std::move(message), "load " + printable(subject.found.path.string()) + ": ");
 }
 
 // With the log kept instead of shown.
@@ -175,9 +180,14 @@ bool well_failed(Subject& subject, const Error& error) {
   return true;
 }
 
+// It said that it does not do what was asked: an answer, and no mistake.
+bool unsupported(const Error& error) { return error.status() == kUnimplemented; }
+
 // What can be done about a failure that may be the system's.
 std::string hint_of(const Error& error) {
-  return error.hint().empty() ? "Mend it, or name a system where it works." : error.hint();
+  if (!error.hint().empty()) return error.hint();
+  return unsupported(error) ? "It does not do that here (CNSPEC_UNSUPPORTED): name a system where it does."
+                            : "Mend it, or name a system where it works.";
 }
 
 // A value of the flag's type, for a flag that has to be there.
@@ -259,16 +269,18 @@ Result<std::string> read_section(const std::filesystem::path& path) {
   return read_elf_section(file->fd(), file->size(), CNSPEC_MANIFEST_SECTION);
 }
 
+// For a file that cannot be taken for a provider.
+std::string hint_for_file(const Error& error) {
+  if (!error.hint().empty()) return error.hint();
+  if (error.message().starts_with("cannot be opened") || error.kind() != ErrorKind::kInvalid)
+    return "Name a file that is there, that you may read, and that belongs to you or to root.";
+  return "Build it with cnspec_add_provider of the CMake package cnspec, for this machine.";
+}
+
 void check_file(Subject& subject) {
   const auto& path = subject.request.file;
   const auto section = read_section(path);
-  if (!section) {
-    const bool foreign = section.error().kind() == ErrorKind::kInvalid && section.error().hint().empty();
-    return subject.out.failed(
-        section.error().message(),
-        foreign ? "Build it with cnspec_add_provider of the CMake package cnspec, for this machine."
-                : section.error().hint());
-  }
+  if (!section) return subject.out.failed(section.error().message(), hint_for_file(section.error()));
   constexpr std::uint64_t kLarge = 64ull << 20;
   std::error_code failed;
   if (const auto size = std::filesystem::file_size(path, failed); !failed && size > kLarge) {
@@ -280,7 +292,7 @@ void check_file(Subject& subject) {
 
 void check_manifest(Subject& subject) {
   const auto section = read_section(subject.request.file);
-  if (!section) return subject.out.failed(section.error().message(), section.error().hint());
+  if (!section) return subject.out.failed(section.error().message(), hint_for_file(section.error()));
   const auto read = read_manifest(*section);
   if (!read) {
     return subject.out.failed(
@@ -507,7 +519,7 @@ void check_extensions(Subject& subject, const cnspec_provider_v1& table) {
 
 void check_abi(Subject& subject) {
   const auto section = read_section(subject.request.file);
-  if (!section) return subject.out.failed(section.error().message(), section.error().hint());
+  if (!section) return subject.out.failed(section.error().message(), hint_for_file(section.error()));
   void* library = map(subject);
   if (!library) return;
   auto entry = find_entry(library);
@@ -870,19 +882,32 @@ void judge_rows(Subject& subject, const manifest::Resource& resource, const std:
   std::set<std::pair<std::string, std::string>> ids;
   bool twice = false;
   std::map<std::string, std::size_t> missing;
+  std::map<std::string, std::pair<std::size_t, const Value*>> errors;  // how many, and the first
   for (const Row& row : rows) {
     if (!ids.emplace(row.type, row.id).second && !std::exchange(twice, true)) {
       subject.out.failed("fetch " + resource.name + ": sent two rows of the id \"" + printable(row.id) + "\"",
                          "Give each instance an id of its own, which stays the same between runs.");
     }
     for (const std::string& field : fields_of(subject.found.manifest, resource)) {
-      if (!row.find(field)) ++missing[field];
+      const Value* value = row.find(field);
+      if (!value) ++missing[field];
+      if (value && value->is_error()) {
+        auto& [times, first] = errors[field];
+        if (times++ == 0) first = value;
+      }
     }
   }
   for (const auto& [field, times] : missing) {
     subject.out.warning("fetch " + resource.name + ": did not send the field \"" + field + "\" of " +
                             count(times, "row") + ", though it was asked for",
                         "Send it, or null where there is none, or an error where it could not be had.");
+  }
+  for (const auto& [field, seen] : errors) {
+    if (seen.first < rows.size()) continue;  // of some, it is the system's doing
+    subject.out.warning("fetch " + resource.name + ": the field \"" + field + "\" is an error in " +
+                            (rows.size() == 1 ? "" : "all ") + count(rows.size(), "row") + ": " +
+                            printable(seen.second->text()),
+                        "See that it can be had somewhere: verify with another system as well.");
   }
 }
 
@@ -918,13 +943,16 @@ void check_fetch(Subject& subject) {
                               "Mend what \"behaviour\" says, or name other arguments.");
   Connection& connection = *connections.front();
   std::size_t rows_seen = 0;
+  std::vector<std::string> notes;
   std::vector<std::string> with_arguments;
   for (const auto& [name, rows] : fetch_all(subject, connection, "")) {
     const manifest::Resource& resource = *subject.found.manifest.resource(name);
     if (!rows) {
       if (!well_failed(subject, rows.error())) continue;
-      if (rows.error().kind() == ErrorKind::kUsage)  // there is no "all" of everything
-        subject.out.note(said(subject, rows.error()));
+      // There is no "all" of everything, and not everything is there everywhere.
+      if (rows.error().kind() == ErrorKind::kUsage || unsupported(rows.error()))
+        notes.push_back(
+            name + " not fetched: " + without_prefix(said(subject, rows.error()), "fetch " + name + ": "));
       else
         subject.out.warning(said(subject, rows.error()), hint_of(rows.error()));
       continue;
@@ -937,15 +965,16 @@ void check_fetch(Subject& subject) {
     if (needs_arguments(resource)) with_arguments.push_back(resource.name);
   }
   if (!with_arguments.empty())
-    subject.out.note("not fetched, since they need arguments: " + join(with_arguments, ", "));
+    notes.push_back("not fetched, since they need arguments: " + join(with_arguments, ", "));
   subject.out.note(count(rows_seen, "row") + " fetched");
+  for (const std::string& note : notes) subject.out.note(note);
   subject.out.step("close");
 }
 
 std::string shown(const Value* value) {
   if (!value) return "nothing";
   if (value->is_null()) return "null";
-  if (value->is_error()) return "the error " + printable(value->text());
+  if (value->is_error()) return "the error \"" + printable(value->text()) + '"';
   constexpr std::size_t kMost = 60;
   std::string text = to_text(*value);
   if (text.size() > kMost) text = text.substr(0, kMost) + "...";
@@ -966,6 +995,22 @@ ById by_id(const std::vector<Row>& rows) {
 
 const char kCapability[] =
     "Declare under capabilities in provider.yaml what it reaches: files, env, exec, and hosts by http.";
+
+const char kSaidSo[] =
+    "Users read that error. Where a capability would spare them it, declare that in provider.yaml.";
+const char kUnlessSaid[] =
+    "Declare under capabilities in provider.yaml what it reaches: files, env, exec, and hosts by http. Where "
+    "that is not possible, send an error for the field.";
+
+// What the sandbox said that it withheld, to go behind a difference that it may explain.
+std::string refusals(Subject& subject) {
+  const std::lock_guard lock(subject.mutex);
+  std::set<std::string> out;
+  for (const std::string& line : subject.log) {
+    if (const auto at = line.find(kSandboxLine); at != std::string::npos) out.insert(line.substr(at));
+  }
+  return out.empty() ? "" : "; " + join({out.begin(), out.end()}, "; ");
+}
 
 // `again` is a second time in this process: what differs there changes by itself.
 void compare(Subject& subject, const std::string& name, const Result<std::vector<Row>>& here,
@@ -996,9 +1041,15 @@ void compare(Subject& subject, const std::string& name, const Result<std::vector
       const std::string& field = row->name(i);
       const Value* isolated_value = other->second->find(field);
       if (same(&row->value(i), isolated_value) || !same(&row->value(i), third->second->find(field))) continue;
-      subject.out.failed("field \"" + field + "\" of " + name + " \"" + printable(key.second) + "\": " +
-                             shown(&row->value(i)) + " in-process, " + shown(isolated_value) + " isolated",
-                         kCapability);
+      const std::string what = "field \"" + field + "\" of " + name + " \"" + printable(key.second) +
+                               "\": " + shown(&row->value(i)) + " in-process, " + shown(isolated_value) +
+                               " isolated";
+      // Whoever says that it could not be had misleads nobody.
+      if (isolated_value && isolated_value->is_error() && !row->value(i).is_error()) {
+        subject.out.warning(what + refusals(subject), kSaidSo);
+        continue;
+      }
+      subject.out.failed(what + refusals(subject), kUnlessSaid);
       return;  // one for each resource: others are like it
     }
   }
@@ -1021,7 +1072,10 @@ void check_isolation(Subject& subject) {
     auto local = here->connect(target, limits_from_now(kCall));
     subject.out.step("connect " + target.connector + " (isolated)");
     auto remote = (*isolated)->connect(target, limits_from_now(kCall));
-    if (!local && !remote) continue;
+    if (!local && !remote) {
+      subject.out.note("not compared: " + said(subject, local.error()));
+      continue;
+    }
     if (!remote || !local) {
       const Error& error = remote ? local.error() : remote.error();
       subject.out.failed((remote ? "in-process: " : "isolated: ") + said(subject, error) + "; it works " +
@@ -1062,6 +1116,7 @@ constexpr Named kChecks[] = {
 
 void run_check(std::string_view check, const VerifyRequest& request, const Surroundings& surroundings,
                int pipe) {
+  crash_plainly();
   Reporter out(pipe);
   Subject subject{request, surroundings, out, {}, {}, {}};
   const auto* const known = std::ranges::find(kChecks, check, &Named::name);
@@ -1069,7 +1124,7 @@ void run_check(std::string_view check, const VerifyRequest& request, const Surro
   if (check != "file" && check != "manifest") {
     auto found = examine(surroundings.search, request.file, request.origin);
     if (!found) {
-      out.failed(found.error().message(), found.error().hint());
+      out.failed(found.error().message(), hint_for_file(found.error()));
       return out.done();
     }
     subject.found = std::move(*found);
