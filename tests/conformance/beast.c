@@ -93,6 +93,13 @@ static int32_t beast_open(const cnspec_host_v1* host, void* context, cnspec_call
   do_deed("descriptor", call);
 #elif defined(CASE_LEAKS_THREADS)
   do_deed("thread", call);
+#elif defined(CASE_NEEDS_A_NEWER_HOST)
+  /* As if the next minor version had appended a service that it cannot do without. */
+  if (host->struct_size < sizeof *host + sizeof(void*)) {
+    const cnspec_error error = {sizeof error, 0, CNSPEC_STR("a newer cnspec is needed"), 0, 0};
+    host->set_error(context, call, &error);
+    return CNSPEC_UNSUPPORTED;
+  }
 #else
   (void)call;
 #endif
@@ -146,7 +153,14 @@ static void send_pot(const struct beast* beast, cnspec_sink sink) {
   }
   cnspec_put_i64(g_host, g_context, sink, field(sink, CNSPEC_STR("cups")),
                  strcmp(wrong, "differs") == 0 && inside ? 5 : 4);
-  cnspec_put_str(g_host, g_context, sink, field(sink, CNSPEC_STR("label")), CNSPEC_STR("tea"));
+  if (strcmp(wrong, "no-label") == 0 || (strcmp(wrong, "no-label-isolated") == 0 && !inside)) {
+    value.type = CNSPEC_ERROR;
+    value.as.str = CNSPEC_STR("the label is out of reach");
+    g_host->put(g_context, sink, field(sink, CNSPEC_STR("label")), &value);
+    memset(&value, 0, sizeof value);
+  } else {
+    cnspec_put_str(g_host, g_context, sink, field(sink, CNSPEC_STR("label")), CNSPEC_STR("tea"));
+  }
   value.type = CNSPEC_ARRAY;
   g_host->put(g_context, sink, field(sink, CNSPEC_STR("notes")), &value);
   if (strcmp(wrong, "missing-field") != 0)
@@ -164,6 +178,12 @@ static void send_pot(const struct beast* beast, cnspec_sink sink) {
   g_host->row_end(g_context, sink);
 }
 
+static int32_t beast_cannot(cnspec_call call) {
+  const cnspec_error error = {sizeof error, 0, CNSPEC_STR("this kettle has no list of pots"), 0, 0};
+  g_host->set_error(g_context, call, &error);
+  return CNSPEC_UNSUPPORTED;
+}
+
 static int32_t beast_fetch(void* connection, cnspec_call call, const cnspec_fetch_request* request,
                            cnspec_sink sink) {
   const struct beast* beast = connection;
@@ -171,7 +191,8 @@ static int32_t beast_fetch(void* connection, cnspec_call call, const cnspec_fetc
   const int all = request->id.size == 0;
   int32_t code = act(beast, "fetch", call);
   if (code != CNSPEC_OK) return code;
-  if (strcmp(beast->deed, "deaf") == 0 && all) sit(0);
+  if (strcmp(beast->deed, "deaf") == 0 && g_host->cancelled(g_context, call)) sit(0);
+  if (strcmp(beast->deed, "cannot") == 0 && all) return beast_cannot(call);
   if (strcmp(beast->deed, "forgets") == 0 && !all) return CNSPEC_OK;
   if (all || known) send_pot(beast, sink);
   if (strcmp(beast->deed, "twice") == 0) send_pot(beast, sink);
@@ -236,6 +257,17 @@ static const void* beast_extension(cnspec_str id) {
 #endif
 
 const cnspec_provider_v1* cnspec_provider_entry_v1(uint32_t host_abi_minor) {
+#if defined(CASE_NEWER_TABLE)
+  /* What the next minor version may append. */
+  static const struct {
+    cnspec_provider_v1 known;
+    void (*newer)(void);
+  } newer = {{sizeof newer, CNSPEC_ABI_MINOR + 1, CNSPEC_MANIFEST, beast_open, beast_connect, beast_identify,
+              beast_fetch, beast_disconnect, beast_close, 0},
+             abort};
+  (void)host_abi_minor;
+  return &newer.known;
+#else
   static const cnspec_provider_v1 table = {
     sizeof(cnspec_provider_v1),
     CNSPEC_ABI_MINOR,
@@ -260,4 +292,5 @@ const cnspec_provider_v1* cnspec_provider_entry_v1(uint32_t host_abi_minor) {
 #endif
   (void)host_abi_minor;
   return &table;
+#endif
 }

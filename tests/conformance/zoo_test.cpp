@@ -9,21 +9,25 @@
 #include <dirent.h>
 #include <elf.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <csignal>
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <thread>
 
+#include "base/text.hpp"
 #include "provider/discovery.hpp"
 #include "provider/open.hpp"
 #include "provider/provider.hpp"
@@ -83,20 +87,34 @@ class Zoo {
     add("pet.so", bytes);
   }
 
-  RunResult run(Argv args) const {
-    args.insert(args.begin(), {"--providers-path", folder().string()});
-    const RunResult result = user_.run(args);
-    EXPECT_TRUE(no_child_left()) << "a process was left";
-    EXPECT_TRUE(fs::is_empty(scratch())) << "a file was left in the folder for temporary ones";
-    return result;
+  // Several at the same time, since the hung ones only wait.
+  std::vector<RunResult> run_all(const std::vector<Argv>& commands) const {
+    std::vector<Process> running;
+    for (const Argv& args : commands) running.push_back(start(args));
+    std::vector<RunResult> out;
+    for (Process& process : running) out.push_back(process.wait());
+    expect_nothing_left();
+    return out;
   }
-  Process start(Argv args) const { return user_.start(args); }
+  RunResult run(const Argv& args) const { return run_all({args}).front(); }
+  Process start(Argv args) const {
+    args.insert(args.begin(), {"--providers-path", folder().string()});
+    return user_.start(args);
+  }
   RunResult list() const { return run({"providers", "list"}); }
-  RunResult verify(const fs::path& file, Argv more = {}) const {
+  static Argv to_verify(const fs::path& file, const Argv& more = {}) {
     Argv args = {"providers", "verify", "--check-timeout", "3s", file.string()};
     args.insert(args.end(), more.begin(), more.end());
-    return run(args);
+    return args;
   }
+  RunResult verify(const fs::path& file, const Argv& more = {}) const { return run(to_verify(file, more)); }
+
+  // Neither processes nor temporary files; of what was killed, soon.
+  void expect_nothing_left() const {
+    EXPECT_TRUE(no_child_left()) << "a process was left";
+    EXPECT_TRUE(fs::is_empty(scratch())) << "a file was left in the folder for temporary ones";
+  }
+  bool at_work() const { return !fs::is_empty(scratch()); }
 
   void expect_that_others_work() const {
     const RunResult pet = run({"discover", "pet", "nothing"});
@@ -173,6 +191,37 @@ std::function<fs::path(const Zoo&)> mode_of(mode_t mode) {
   return [mode](const Zoo& zoo) { return zoo.add("bad.so", library("tame"), mode); };
 }
 
+// The section of the manifest replaced by another, however long.
+std::function<fs::path(const Zoo&)> section_of(std::string section) {
+  return file_of([section](std::string bytes) {
+    Elf64_Ehdr header;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    const auto entry = [&](std::size_t i) { return bytes.data() + header.e_shoff + i * sizeof(Elf64_Shdr); };
+    Elf64_Shdr names;
+    std::memcpy(&names, entry(header.e_shstrndx), sizeof names);
+    for (std::size_t i = 0; i < header.e_shnum; ++i) {
+      Elf64_Shdr one;
+      std::memcpy(&one, entry(i), sizeof one);
+      if (std::string_view(bytes.c_str() + names.sh_offset + one.sh_name) != CNSPEC_MANIFEST_SECTION)
+        continue;
+      one.sh_offset = bytes.size();
+      one.sh_size = section.size();
+      std::memcpy(entry(i), &one, sizeof one);
+    }
+    return bytes + section;
+  });
+}
+std::function<fs::path(const Zoo&)> json_of(const std::string& json) {
+  const cnspec_manifest_header header{
+      {'C', 'N', 'S', 'P', 'E', 'C', 'M', 'F'}, 1, static_cast<std::uint32_t>(json.size())};
+  return section_of(std::string(reinterpret_cast<const char*>(&header), sizeof header) + json);
+}
+std::string repeated(const std::string& text, std::size_t times) {
+  std::string out;
+  for (std::size_t i = 0; i < times; ++i) out += text;
+  return out;
+}
+
 fs::path make_socket(const Zoo& zoo) {
   const fs::path path = zoo.folder() / "bad.so";
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -201,7 +250,7 @@ TEST_P(BadFile, IsRefusedByNameAndHidesNoOther) {
   EXPECT_EQ(list.exit_code, 0) << list.err;
   const auto at = list.out.find("! refused: ");
   ASSERT_NE(at, std::string::npos) << list.out;
-  std::string expected = "! refused: " + replaced(path.string(), "\n", "\\n") + ": " + said;
+  std::string expected = "! refused: " + printable(path.string()) + ": " + said;
   if (!open_end) expected += "\n" + (hint.empty() ? "" : "  " + hint + "\n");
   EXPECT_EQ(list.out.substr(at, expected.size()), expected) << list.out;
   EXPECT_NE(list.out.find("  pet 1.0.0 with connectors: pet"), std::string::npos) << list.out;
@@ -283,6 +332,18 @@ INSTANTIATE_TEST_SUITE_P(
                 "chmod go-w 'PATH'"},
         Refusal{"name_with_a_newline", [](const Zoo& zoo) { return zoo.add("b\nad.so", "notes\n"); }, "file",
                 "expected a shared library (ELF), found a text file", ""},
+        Refusal{"name_that_is_no_utf8",
+                [](const Zoo& zoo) { return zoo.add("b\xff\xfe\x1b[31m.so", "notes\n"); }, "file",
+                "expected a shared library (ELF), found a text file", ""},
+        Refusal{"longest_name",
+                [](const Zoo& zoo) { return zoo.add(std::string(NAME_MAX - 3, 'b') + ".so", "notes\n"); },
+                "file", "expected a shared library (ELF), found a text file", ""},
+        Refusal{"huge", section_of(std::string(5 << 20, ' ')), "file",
+                "the section .cnspec has 5242880 bytes, at most 4194304 are read", ""},
+        Refusal{"endless_name", json_of("{\"id\":\"" + std::string(1 << 20, 'x') + "\"}"), "manifest",
+                "manifest: id must look like example.com/providers/coffee, found \"xxxxx...", ""},
+        Refusal{"a_million_items", json_of("{\"id\":[" + repeated("0,", 1 << 20) + "0]}"), "manifest",
+                "manifest: \"id\" is not text", ""},
         Refusal{"malformed", manifest_of("{\"id\":", "{{{{{{"), "manifest",
                 "manifest: invalid JSON at byte 1: ...", ""},
         Refusal{"deep",
@@ -332,6 +393,10 @@ constexpr char kRule[] =
     "Send what provider.yaml declares, or declare what is sent; provider.h has the rules.";
 constexpr char kJoin[] = "Join in close every thread that the provider started.";
 
+constexpr char kDeclare[] =
+    "Declare under capabilities in provider.yaml what it reaches: files, env, exec, and hosts by http. Where "
+    "that is not possible, send an error for the field.";
+
 // It works, as far as `discover` can tell.
 constexpr char kWorks[] = "";
 
@@ -371,6 +436,13 @@ const Animal kAnimals[] = {
      "x provider \"bad\": identify: sent no row, expected one of \"asset\"\n", "abi",
      "its table speaks ABI 1.7, its manifest says 1.0",
      "Build the manifest and the code with the same version of the SDK."},
+    {"newer_table", "newer_table", "x", kWorks, "abi", "its table speaks ABI 1.1, its manifest says 1.0",
+     "Build the manifest and the code with the same version of the SDK."},
+    {"needs_a_newer_host", "needs_a_newer_host", "x", "x provider \"bad\": open: a newer cnspec is needed\n",
+     "open", "open: a newer cnspec is needed", kOpen},
+    {"other_manifest", "other_manifest", "x",
+     "x provider \"bad\": load PATH: its table's manifest is not the one in its section .cnspec...", "abi",
+     "its table's manifest is not the one in its section .cnspec...", ""},
     {"null_table", "null_table", "x",
      "x provider \"bad\": load PATH: does not work with this cnspec, which speaks version 1.0 of the ABI\n",
      "abi", "does not work with this cnspec, which speaks version 1.0 of the ABI", kTable},
@@ -530,8 +602,7 @@ const Animal kAnimals[] = {
      "fetch pot by the id \"p1\", which it sent: 0 rows, not that one",
      "Send the instance that was asked for, and no other."},
     {"needs_what_it_does_not_declare", "tame", "differs@fetch", kWorks, "isolation",
-     "field \"cups\" of pot \"p1\": int 5 in-process, int 4 isolated",
-     "Declare under capabilities in provider.yaml what it reaches: files, env, exec, and hosts by http."},
+     "field \"cups\" of pot \"p1\": int 5 in-process, int 4 isolated", kDeclare},
 };
 
 class Misbehaved : public testing::TestWithParam<Animal> {};
@@ -546,7 +617,9 @@ TEST_P(Misbehaved, IsListedStoppedAndExplained) {
   EXPECT_EQ(list.exit_code, 0);
   EXPECT_NE(list.out.find("  bad 1.0.0 with connectors: bad"), std::string::npos) << list.out;
 
-  const RunResult discover = zoo.run({"--timeout", "3s", "discover", "bad", animal.deed});
+  const auto results = zoo.run_all(
+      {{"--timeout", "3s", "discover", "bad", animal.deed}, Zoo::to_verify(path, {"bad", animal.deed})});
+  const RunResult& discover = results.front();
   std::string expected = replaced(animal.discover, "PATH", path.string());
   const bool fails = expected.starts_with("x ");
   EXPECT_EQ(discover.exit_code, fails ? 1 : 0) << discover.err;
@@ -564,7 +637,7 @@ TEST_P(Misbehaved, IsListedStoppedAndExplained) {
   }
   zoo.expect_that_others_work();
 
-  const RunResult verify = zoo.verify(path, {"bad", animal.deed});
+  const RunResult& verify = results.back();
   EXPECT_EQ(verify.exit_code, 1) << verify.out;
   EXPECT_EQ(verify.err, "");
   const std::string found = block(verify.out, animal.check);
@@ -629,12 +702,51 @@ TEST(Verify, WarnsWithoutFailing) {
               "    warning: fetch pot: did not send the field \"extra\" of 1 row, though it was asked for\n"
               "      Send it, or null where there is none, or an error where it could not be had.\n"))
       << missing.out;
+  const RunResult error = zoo.verify(path, {"bad", "no-label@fetch"});
+  EXPECT_EQ(error.exit_code, 0) << error.out;
+  EXPECT_TRUE(block(error.out, "fetch")
+                  .starts_with(
+                      "! fetch         warning: 2 rows fetched\n"
+                      "    warning: fetch pot: the field \"label\" is an error in 1 row: the label is out of "
+                      "reach\n      See that it can be had somewhere: verify with another system as well.\n"))
+      << error.out;
+  // What lacks a capability and says so is no other than what it says.
+  const RunResult honest = zoo.verify(path, {"bad", "no-label-isolated@fetch"});
+  EXPECT_EQ(honest.exit_code, 0) << honest.out;
+  EXPECT_TRUE(block(honest.out, "isolation")
+                  .starts_with("! isolation     warning\n"
+                               "    warning: field \"label\" of pot \"p1\": string tea in-process, the error "
+                               "\"the label is out of reach\" isolated\n      Users read that error. "))
+      << honest.out;
   const RunResult renamed = zoo.verify(zoo.add("good.so", library("tame")));
   EXPECT_EQ(renamed.exit_code, 0) << renamed.out;
   EXPECT_EQ(block(renamed.out, "manifest"),
             "! manifest      warning\n"
             "    warning: the file is called good.so, its provider bad\n"
             "      Call it bad.so: that is what is installed and listed.\n");
+}
+
+TEST(Verify, TellsWhatAProviderDoesNotDoFromAMistake) {
+  const Zoo zoo;
+  const RunResult verify = zoo.verify(zoo.add("bad.so", library("tame")), {"bad", "cannot@x"});
+  EXPECT_EQ(verify.exit_code, 0) << verify.out;
+  EXPECT_EQ(block(verify.out, "fetch"),
+            "→ fetch         ok: 0 rows fetched; pot not fetched: this kettle has no list of pots; "
+            "pots not fetched: this kettle has no list of pots\n");
+}
+
+// On the system that the tests run on.
+TEST(Verify, FindsNothingWrongWithWhatIsBundled) {
+  const Zoo zoo;
+  const RunResult os = zoo.run({"providers", "verify", "os", "local"});
+  EXPECT_EQ(os.exit_code, 0) << os.out << os.err;
+  EXPECT_EQ(os.err, "");
+  EXPECT_TRUE(block(os.out, "fetch").starts_with("→ fetch         ok: ")) << os.out;
+  for (const char* name : {"arista", "aws", "azure", "core", "mock"}) {
+    const RunResult verify = zoo.run({"providers", "verify", name});
+    EXPECT_EQ(verify.exit_code, 0) << verify.out << verify.err;
+    EXPECT_EQ(verify.err, "");
+  }
 }
 
 TEST(Verify, SaysWhatIsWrongWithItsOwnUse) {
@@ -716,16 +828,16 @@ TEST(Clashing, SymbolsOfTwoProvidersStayTheirOwn) {
 TEST(InProcess, IsSurvivedWhereItCanBe) {
   const Zoo zoo;
   zoo.add("bad.so", library("tame"));
-  const auto discover = [&](const char* deed) {
-    return zoo.run({"--isolation", "bad=none", "--timeout", "2s", "discover", "bad", deed});
+  const auto command = [](const char* deed) {
+    return Argv{"--isolation", "bad=none", "--timeout", "2s", "discover", "bad", deed};
   };
+  const auto discover = [&](const char* deed) { return zoo.run(command(deed)); };
   const RunResult silent = discover("silent@connect");
   EXPECT_EQ(silent.exit_code, 1);
   EXPECT_EQ(silent.err, "x provider \"bad\": connect: failed without saying why\n");
-  for (const char* deed : {"hang@connect", "hang@identify"}) {
-    const RunResult hang = discover(deed);
-    EXPECT_EQ(hang.exit_code, 1) << deed;
-    EXPECT_EQ(hang.err, "x provider \"bad\" did not answer in time\n") << deed;
+  for (const RunResult& hang : zoo.run_all({command("hang@connect"), command("hang@identify")})) {
+    EXPECT_EQ(hang.exit_code, 1);
+    EXPECT_EQ(hang.err, "x provider \"bad\" did not answer in time\n");
   }
   for (const char* deed : {"thread@identify", "descriptor@connect", "keeps@identify"}) {
     const RunResult good = discover(deed);
@@ -734,7 +846,9 @@ TEST(InProcess, IsSurvivedWhereItCanBe) {
   }
 }
 
-TEST(Verify, LeavesNothingWhenItIsInterrupted) {
+class Ended : public testing::TestWithParam<int> {};
+
+TEST_P(Ended, VerifyLeavesNoProcess) {
   const Zoo zoo;
   const fs::path path = zoo.add("bad.so", library("constructor_loops"));
   Process verify = zoo.start({"providers", "verify", "--check-timeout", "10m", path.string()});
@@ -744,10 +858,12 @@ TEST(Verify, LeavesNothingWhenItIsInterrupted) {
     return list.peek() != std::ifstream::traits_type::eof();
   };
   while (verify.running() && !has_child()) std::this_thread::yield();
-  verify.signal(SIGINT);
-  EXPECT_EQ(verify.wait().signal, SIGINT);
+  verify.signal(GetParam());
+  EXPECT_EQ(verify.wait().signal, GetParam());
   EXPECT_TRUE(no_child_left());
 }
+
+INSTANTIATE_TEST_SUITE_P(By, Ended, testing::Values(SIGINT, SIGTERM, SIGHUP, SIGKILL));
 
 // Neither descriptors nor processes nor threads, whatever came of the provider.
 TEST(Leftovers, ThereAreNone) {
@@ -758,14 +874,15 @@ TEST(Leftovers, ThereAreNone) {
   const TempDir folder;
   provider::IsolationPolicy policy;
   policy.host_program = program("cnspec-provider-host");
-  const auto meet = [&](const std::string& animal, const std::string& deed) {
+  const auto meet = [&](const std::string& animal, const std::string& deed,
+                        std::chrono::seconds patience = kPatience) {
     const fs::path path = folder.write(animal + "/bad.so", library(animal), 0755);
     const auto found = provider::examine({}, path, provider::Origin::kFlag);
     ASSERT_TRUE(found) << found.error().message();
     provider::Services services;
     services.log = [](log::Level, std::string_view) {};
     provider::Limits limits;
-    limits.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(3);
+    limits.deadline = std::chrono::steady_clock::now() + patience;
     auto opened = provider::open_provider(*found, policy, services, limits);
     if (!opened) return;
     auto connection = (*opened)->connect({"bad", {deed}, {}, {}}, limits);
@@ -778,14 +895,262 @@ TEST(Leftovers, ThereAreNone) {
   const auto threads = count("/proc/self/task");
   for (const char* deed :
        {"x", "crash@connect", "crash@identify", "crash@fetch", "exit@fetch", "closes@identify",
-        "forks@identify", "hang@fetch", "silent@connect", "crash@disconnect", "stdout@fetch"})
+        "forks@identify", "silent@connect", "crash@disconnect", "stdout@fetch"})
     meet("tame", deed);
+  meet("tame", "hang@fetch", std::chrono::seconds(1));
   for (const char* animal : {"constructor_exits", "constructor_crashes", "open_crashes", "open_throws",
                              "close_crashes", "undefined_symbol", "size_0", "leaks_threads"})
     meet(animal, "x");
   EXPECT_TRUE(no_child_left());
   EXPECT_EQ(count("/proc/self/fd"), descriptors);
   EXPECT_EQ(count("/proc/self/task"), threads);
+}
+
+// Isolated as well, each in a process that is gone before the next is there.
+TEST(Leftovers, OfAThousandStartsThereAreNone) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr int kStarts = 100;  // they take ten times as long
+#else
+  constexpr int kStarts = 1000;
+#endif
+  const TempDir folder;
+  const fs::path path = folder.write("bad.so", library("tame"), 0755);
+  const auto found = provider::examine({}, path, provider::Origin::kFlag);
+  ASSERT_TRUE(found) << found.error().message();
+  provider::IsolationPolicy policy;
+  policy.host_program = program("cnspec-provider-host");
+  const auto count = [](const char* of) {
+    return std::distance(fs::directory_iterator(of), fs::directory_iterator());
+  };
+  std::ptrdiff_t descriptors = 0;
+  std::ptrdiff_t threads = 0;
+  for (int i = 0; i < kStarts; ++i) {
+    provider::Services services;
+    services.log = [](log::Level, std::string_view line) { ADD_FAILURE() << line; };
+    auto opened = provider::open_provider(*found, policy, services, {});
+    ASSERT_TRUE(opened) << opened.error().message() << ", the " << i << "th time";
+    ASSERT_TRUE((*opened)->connect({"bad", {"x"}, {}, {}}, {})) << "the " << i << "th time";
+    if (i == 0) {
+      opened->reset();
+      descriptors = count("/proc/self/fd");
+      threads = count("/proc/self/task");
+    }
+  }
+  EXPECT_TRUE(children().empty());
+  EXPECT_EQ(count("/proc/self/fd"), descriptors);
+  EXPECT_EQ(count("/proc/self/task"), threads);
+}
+
+// Whoever kills the program leaves nothing: neither its provider and what that started, nor its folder.
+TEST(Killed, LeavesNothing) {
+  const Zoo zoo;
+  zoo.add("bad.so", library("tame"));
+  Process cnspec = zoo.start({"discover", "bad", "hang@identify"});
+  while (cnspec.running() && !zoo.at_work()) std::this_thread::yield();
+  cnspec.signal(SIGKILL);
+  EXPECT_EQ(cnspec.wait().signal, SIGKILL);
+  zoo.expect_nothing_left();
+}
+
+// Who may hand over files: root can make some of a stranger's, anybody else can make some that nobody reads.
+TEST(Stranger, FileOfOneOrUnreadableIsRefused) {
+  const Zoo zoo;
+  zoo.add_pet();
+  const bool root = ::geteuid() == 0;
+  const fs::path path = zoo.add("bad.so", library("tame"), root ? 0755 : 0300);
+  if (root) {
+    ASSERT_EQ(::chown(path.c_str(), 54321, 0), 0);
+  }
+  const std::string said =
+      root ? "the file belongs to user id 54321, expected root" : "cannot be opened: Permission denied";
+  EXPECT_NE(zoo.list().out.find("! refused: " + path.string() + ": " + said + "\n"), std::string::npos)
+      << zoo.list().out;
+  const std::string found = block(zoo.verify(path).out, "file");
+  EXPECT_TRUE(found.starts_with("x file          failed\n    " + said + "\n      ")) << found;
+  zoo.expect_that_others_work();
+}
+
+TEST(Unsigned, IsRefusedWhereASignatureIsRequired) {
+  const Zoo zoo;
+  const fs::path path = zoo.add("bad.so", library("constructor_crashes"));
+  const std::string said =
+      "is not signed, and only signed providers are trusted (trust: signed); expected bad.so.minisig beside "
+      "it, by one of the trusted keys: none";
+  const RunResult list = zoo.run({"--trust", "signed", "providers", "list"});
+  EXPECT_NE(list.out.find("! refused: " + path.string() + ": " + said + "\n"), std::string::npos) << list.out;
+  const RunResult discover = zoo.run({"--trust", "signed", "discover", "bad", "x"});
+  EXPECT_NE(discover.exit_code, 0);
+  EXPECT_NE(discover.err.find(said), std::string::npos) << discover.err;
+  // Its author has no key of this machine's.
+  const RunResult verify = zoo.run({"--trust", "signed", "providers", "verify", path.string()});
+  EXPECT_EQ(verify.exit_code, 1);
+  EXPECT_NE(verify.out.find(said), std::string::npos) << verify.out;
+  EXPECT_EQ(verify.out.find("SIGABRT"), std::string::npos) << verify.out;
+}
+
+// A copy of the program that has more rights than whoever starts it: by its owner, or by its capabilities.
+class Elevated : public testing::TestWithParam<const char*> {
+ protected:
+  static constexpr uid_t kOther = 65534;
+
+  void SetUp() override {
+    fs::create_directories(tree_ / "bin");
+    for (const char* name : {"cnspec", "cnspec-provider-host"})
+      fs::copy_file(program(name), tree_ / "bin" / name);
+    fs::create_directory_symlink(fs::path(program("cnspec")).parent_path().parent_path() / "lib",
+                                 tree_ / "lib");
+    tree_.write("home/.config/mondoo/mondoo.yml", "api_endpoint: https://of-the-home.example.com\n", 0644);
+    tree_.write("given.yml", "api_endpoint: https://of-the-variable.example.com\n", 0644);
+    tree_.write("theirs/bad.so", library("tame"), 0755);
+    for (const char* open : {"", "home", "home/.config", "home/.config/mondoo", "theirs"})
+      fs::permissions(tree_ / open, fs::perms(0755));
+  }
+
+  RunResult run(const Argv& args, bool as_other) const {
+    Argv argv;
+    if (as_other) {
+      const std::string id = std::to_string(kOther);
+      argv = {"setpriv", "--reuid", id, "--regid", id, "--clear-groups", "--"};
+    }
+    argv.push_back((tree_ / "bin/cnspec").string());
+    argv.insert(argv.end(), args.begin(), args.end());
+    ProcessOptions options;
+    options.env = User().env;
+    options.env["HOME"] = (tree_ / "home").string();
+    options.env["PROVIDERS_PATH"] = (tree_ / "theirs").string();
+    options.env["MONDOO_CONFIG_PATH"] = (tree_ / "given.yml").string();
+    options.env["MONDOO_ISOLATION"] = "none";
+    options.env["ASAN_OPTIONS"] = "detect_leaks=0";  // which would need the rights of a debugger
+    return test::run(argv, options);
+  }
+
+  void elevate(const std::string& how) {
+    const fs::path file = tree_ / "bin/cnspec";
+    if (how == "owner") {
+      fs::permissions(file, fs::perms(04755));
+      return;
+    }
+    fs::permissions(file, fs::perms(0755));
+    // Reading whatever there is, permitted and effective.
+    const std::uint32_t rights[] = {VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE, 1u << CAP_DAC_READ_SEARCH,
+                                    0, 0, 0};
+    ASSERT_EQ(::setxattr(file.c_str(), "security.capability", rights, sizeof rights, 0), 0)
+        << std::strerror(errno);
+  }
+
+  TempDir tree_;
+};
+
+TEST_P(Elevated, ListensToNoVariableAndToNoFolderOfTheUsers) {
+  // For whoever is not: each of them counts.
+  EXPECT_NE(run({"config", "show"}, false).out.find("of-the-variable"), std::string::npos);
+  const RunResult ordinary = run({"providers", "list"}, false);
+  EXPECT_NE(ordinary.out.find("  bad 1.0.0"), std::string::npos) << ordinary.out;
+  if (::geteuid() != 0) return;  // only root can make the others, and the suite is run by root as well
+
+  elevate(GetParam());
+  const RunResult config = run({"config", "show"}, true);
+  ASSERT_NE(config.err.find("elevated"), std::string::npos)
+      << "nothing is elevated on this machine: is the folder for temporary files mounted nosuid, or has this "
+         "process no_new_privs?\n"
+      << config.out << config.err;
+  EXPECT_EQ(config.out.find("of-the-"), std::string::npos) << config.out;
+  EXPECT_EQ(config.err.substr(0, config.err.find('\n')),
+            "! this process is elevated and does not listen to HOME, MONDOO_CONFIG_PATH, MONDOO_ISOLATION");
+  const RunResult list = run({"providers", "list"}, true);
+  EXPECT_EQ(list.out.find("  bad 1.0.0"), std::string::npos) << list.out;
+  EXPECT_NE(list.out.find("! refused: " + (tree_ / "theirs").string() +
+                          ": this process is elevated and does not listen to PROVIDERS_PATH\n"),
+            std::string::npos)
+      << list.out;
+  // What belongs to whoever started it is no more trusted than what belongs to any other.
+  ASSERT_EQ(::chown((tree_ / "theirs/bad.so").c_str(), kOther, kOther), 0);
+  const RunResult given = run(
+      {"--isolation", "none", "--providers-path", (tree_ / "theirs").string(), "discover", "bad", "x"}, true);
+  EXPECT_NE(given.exit_code, 0) << given.out;
+  EXPECT_NE(given.err.find("belongs to user id 65534, expected root"), std::string::npos) << given.err;
+}
+
+INSTANTIATE_TEST_SUITE_P(By, Elevated, testing::Values("owner", "capability"),
+                         [](const auto& how) { return std::string(how.param); });
+
+// The program beside a tripwire in the place of what starts providers.
+TEST(Scale, AThousandAreListedInOrderAndNoneRuns) {
+  const TempDir tree;
+  fs::create_directories(tree / "bin");
+  fs::copy_file(program("cnspec"), tree / "bin/cnspec");
+  fs::create_directory_symlink(fs::path(program("cnspec")).parent_path().parent_path() / "lib", tree / "lib");
+  tree.write("bin/cnspec-provider-host", "#!/bin/sh\necho started >> '" + (tree / "wire").string() + "'\n",
+             0755);
+  const std::string crashes = library("constructor_crashes");
+  std::string expected;
+  std::vector<std::string> names;
+  for (int i = 0; i < 1000; ++i) {
+    constexpr std::string_view kDigits = "0123456789abcdefghijklmnopqrstuvwxyz";
+    names.push_back(
+        {'x', kDigits[static_cast<std::size_t>(i) / 36], kDigits[static_cast<std::size_t>(i) % 36]});
+    expected += "  " + names.back() + " 1.0.0 with connectors: " + names.back() + "  (unsigned, isolated)\n";
+  }
+  std::reverse(names.begin(), names.end());  // the order on the disk is another
+  for (const std::string& name : names) {
+    std::string bytes = crashes;
+    for (const auto& [from, to] :
+         {std::pair<std::string, std::string>{"example.com/bad", "example.com/" + name},
+          {"\"bad\"", '"' + name + '"'},
+          {"\"worse\"", "\"ww" + name + '"'}}) {
+      for (auto at = bytes.find(from); at != std::string::npos; at = bytes.find(from, at + 1))
+        bytes.replace(at, from.size(), to);
+    }
+    tree.write("providers/" + name + ".so", name == "xg0" ? bytes.substr(0, 1000) : bytes, 0755);
+  }
+  const std::string cut = "  xg0 1.0.0 with connectors: xg0  (unsigned, isolated)\n";
+  expected.erase(expected.find(cut), cut.size());
+  ProcessOptions options;
+  options.env["HOME"] = tree.path().string();
+  options.env["PROVIDERS_PATH"] = (tree / "providers").string();
+  const RunResult list = test::run({(tree / "bin/cnspec").string(), "providers", "list"}, options);
+  EXPECT_EQ(list.exit_code, 0) << list.err;
+  EXPECT_NE(list.out.find("\n" + expected), std::string::npos) << list.out;
+  EXPECT_NE(list.out.find("! refused: " + (tree / "providers/xg0.so").string() + ": cut off: "),
+            std::string::npos);
+  const RunResult help = test::run({(tree / "bin/cnspec").string(), "discover", "--help"}, options);
+  EXPECT_EQ(help.exit_code, 0) << help.err;
+  EXPECT_FALSE(fs::exists(tree / "wire"));
+}
+
+// The last here, since it uses up what this process has. Isolated, each has all of it for itself.
+TEST(StaticTls, OfOneIsNamedWhenOthersHaveIt) {
+  const TempDir folder;
+  std::vector<std::unique_ptr<provider::Provider>> loaded;
+  std::vector<provider::Found> found;
+  std::string refused;
+  std::string hint;
+  for (int i = 0; i < 200 && refused.empty(); ++i) {
+    const fs::path path = folder.write(std::to_string(i) + "/bad.so", library("static_tls"), 0755);
+    auto one = provider::examine({}, path, provider::Origin::kFlag);
+    ASSERT_TRUE(one) << one.error().message();
+    found.push_back(std::move(*one));
+    auto provider = provider::load_in_process(found.back(), {}, {});
+    if (provider) {
+      loaded.push_back(std::move(*provider));
+    } else {
+      refused = provider.error().message();
+      hint = provider.error().hint();
+    }
+  }
+  EXPECT_EQ(refused, "provider \"bad\": load " + found.back().path.string() +
+                         ": cannot be loaded: cannot allocate memory in static TLS block");
+  EXPECT_EQ(hint,
+            "Run it isolated, with --isolation NAME=process; its author should compile it without "
+            "-ftls-model=initial-exec.");
+  for (const auto& provider : loaded)
+    EXPECT_TRUE(provider->connect({"bad", {"x"}, {}, {}}, {})) << "those that were there go on";
+  provider::IsolationPolicy policy;
+  policy.host_program = program("cnspec-provider-host");
+  auto isolated = provider::open_provider(found.back(), policy, {}, {});
+  ASSERT_TRUE(isolated) << isolated.error().message();
+  EXPECT_TRUE((*isolated)->connect({"bad", {"x"}, {}, {}}, {}));
 }
 
 }  // namespace
