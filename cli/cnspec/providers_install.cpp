@@ -94,7 +94,7 @@ Result<Installed> install_url(runtime::Runtime& runtime, const Flags& flags) {
   auto file = provider::TemporaryFile::make();
   if (!file) return fail(file.error());
   {
-    Progress progress("downloading " + flags.url);
+    Progress progress("downloading " + upstream::shown_url(flags.url));
     runtime::DownloadLimits limits;
     limits.size = provider::PackageLimits().package;
     limits.silence =
@@ -105,7 +105,7 @@ Result<Installed> install_url(runtime::Runtime& runtime, const Flags& flags) {
         });
     if (!done) return fail(done.error());
   }
-  const Package package{file->fd(), flags.url};
+  const Package package{file->fd(), upstream::shown_url(flags.url)};
   return provider::install_package(package, *wanted, options_for(runtime, flags));
 }
 

@@ -16,8 +16,6 @@ constexpr std::string_view kHttps = "https://";
 constexpr std::string_view kHttp = "http://";
 constexpr int kMaxHops = 5;
 
-std::string_view without_query(std::string_view url) { return url.substr(0, url.find_first_of("?#")); }
-
 // Asks what is there and reads none of it; the head of the answer goes to `head`.
 Request probe(const std::string& url, transport::Deadline deadline, std::chrono::milliseconds silence,
               const std::shared_ptr<Response>& head) {
@@ -44,7 +42,7 @@ Result<Response> ask(Runtime& runtime, transport::Transport& transport, Request 
 Result<std::string> next_url(const std::string& url, const Response& answer) {
   std::string location(answer.header("location"));
   const auto refuse = [&](const std::string& why) {
-    return fail(printable(url) + " leads " + why, ErrorKind::kInvalid);
+    return fail(printable(upstream::shown_url(url)) + " leads " + why, ErrorKind::kInvalid);
   };
   if (location.empty()) return refuse("elsewhere without saying where");
   if (location.starts_with("//")) {
@@ -53,7 +51,7 @@ Result<std::string> next_url(const std::string& url, const Response& answer) {
     location = url.substr(0, url.find('/', url.find("//") + 2)) + location;
   }
   if (!location.starts_with(kHttps) && !(location.starts_with(kHttp) && url.starts_with(kHttp)))
-    return refuse("to " + printable(location) + ", expected a URL of https");
+    return refuse("to " + printable(upstream::shown_url(location)) + ", expected a URL of https");
   if (auto host = provider::url_host(location); !host) return refuse("to no URL: " + host.error().message());
   return location;
 }
@@ -62,22 +60,13 @@ bool is_redirection(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-// As a registry has them: the folder, and the file in it.
-upstream::RegistryOptions folder_of(const std::string& url, transport::Deadline deadline,
-                                    std::chrono::milliseconds silence) {
-  upstream::RegistryOptions options;
-  options.base = url.substr(0, without_query(url).rfind('/'));
-  options.deadline = deadline;
-  options.max_silence = silence;
-  return options;
-}
-
 }  // namespace
 
 Result<void> check_download_url(std::string_view url, bool plain_is_fine) {
   const auto refuse = [&](const std::string& why, const char* hint) {
     // One that may hold a password is not shown.
-    const std::string shown = url.find('@') == url.npos ? quoted_if_needed(url) : "what --url names";
+    const std::string shown =
+        url.find('@') == url.npos ? quoted_if_needed(upstream::shown_url(url)) : "what --url names";
     return fail(Error(shown + " " + why, ErrorKind::kUsage).hint(hint));
   };
   if (!url.starts_with(kHttps) && !url.starts_with(kHttp))
@@ -94,15 +83,15 @@ Result<void> check_download_url(std::string_view url, bool plain_is_fine) {
 }
 
 std::string file_name_of_url(std::string_view url) {
-  url = without_query(url);
-  const auto host = url.find("//");
-  const auto slash = url.rfind('/');
-  if (slash == url.npos || (host != url.npos && slash < host + 2)) return {};
-  return std::string(url.substr(slash + 1));
+  const std::string path = upstream::shown_url(url);
+  const auto host = path.find("//");
+  const auto slash = path.rfind('/');
+  if (slash == path.npos || (host != path.npos && slash < host + 2)) return {};
+  return path.substr(slash + 1);
 }
 
 Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadLimits& limits,
-                      upstream::Registry::Progress progress) {
+                      upstream::DownloadProgress progress) {
   auto transport = runtime.transport();
   if (!transport) return fail(transport.error());
   const auto deadline = runtime.deadline();
@@ -114,15 +103,14 @@ Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadL
     if (!answer && !cut_off) return fail(answer.error());
     const Response& seen = answer ? *answer : *head;
     if (!is_redirection(seen.status)) break;
-    if (hops == kMaxHops) return fail(printable(url) + " is the end of too many redirections");
+    if (hops == kMaxHops)
+      return fail(printable(upstream::shown_url(url)) + " is the end of too many redirections");
     auto next = next_url(url, seen);
     if (!next) return fail(next.error());
     url = std::move(*next);
   }
-  upstream::RegistryOptions options = folder_of(url, deadline, limits.silence);
-  const std::string file = url.substr(options.base.size() + 1);
-  upstream::Registry registry(*transport, std::move(options));
-  return runtime.run(registry.download(file, fd, limits.size, std::move(progress)));
+  const upstream::DownloadLimits until{limits.size, limits.silence, deadline};
+  return runtime.run(upstream::download(*transport, std::move(url), fd, until, std::move(progress)));
 }
 
 }  // namespace cnspec::runtime

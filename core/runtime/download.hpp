@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "runtime/runtime.hpp"
-#include "upstream/registry.hpp"
+#include "upstream/download.hpp"
 
 namespace cnspec::runtime {
 
@@ -22,9 +22,9 @@ struct DownloadLimits {
   std::chrono::milliseconds silence{30'000};  // so long nothing may come
 };
 
-// Into the file from its beginning, as Registry::download does it. Follows redirections, but never away from
+// Into the file from its beginning, as upstream::download does it. Follows redirections, but never away from
 // https. Blocks; on the thread of the loop.
 Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadLimits& limits,
-                      upstream::Registry::Progress progress);
+                      upstream::DownloadProgress progress);
 
 }  // namespace cnspec::runtime

@@ -91,6 +91,7 @@ Result<void> copy_from_folder(const std::string& url, int fd, std::uint64_t max_
 // Shared with the sink of the exchange under way.
 struct Transfer {
   std::string url;
+  std::string shown;  // in messages
   int fd;
   std::uint64_t max_size;
   DownloadProgress progress;
@@ -110,21 +111,21 @@ struct Transfer {
     if (head.status == 206) {
       const auto range = read_content_range(head.header("content-range"));
       if (!range || range->first != done) {
-        problem = Error(url + ": asked for what follows byte " + std::to_string(done) +
+        problem = Error(shown + ": asked for what follows byte " + std::to_string(done) +
                             ", the registry sent something else",
                         ErrorKind::kInvalid);
       } else {
         whole = range->whole;
       }
     } else {
-      if (done > 0) log::debug(url + ": it has changed, or the registry knows no ranges; beginning anew");
+      if (done > 0) log::debug(shown + ": it has changed, or the registry knows no ranges; beginning anew");
       done = 0;
       etag = head.header("etag").starts_with('"') ? head.header("etag") : "";
       const std::string length(head.header("content-length"));
       whole = std::strtoull(length.c_str(), nullptr, 10);
-      if (::ftruncate(fd, 0) != 0) problem = not_stored(url);
+      if (::ftruncate(fd, 0) != 0) problem = not_stored(shown);
     }
-    if (whole > max_size) problem = too_large(url, max_size);
+    if (whole > max_size) problem = too_large(shown, max_size);
   }
 
   bool take(const Response& head, std::string_view bytes) {
@@ -134,8 +135,8 @@ struct Transfer {
       return refused.body.size() < kMaxPage;
     }
     if (!begun) begin(head);
-    if (!problem && bytes.size() > max_size - done) problem = too_large(url, max_size);
-    if (!problem && !write_at(fd, bytes, done)) problem = not_stored(url);
+    if (!problem && bytes.size() > max_size - done) problem = too_large(shown, max_size);
+    if (!problem && !write_at(fd, bytes, done)) problem = not_stored(shown);
     if (problem) return false;
     done += bytes.size();
     moved = moved || done > furthest;
@@ -177,14 +178,14 @@ Next judge(Transfer& transfer, Result<Response> answer, const DownloadLimits& li
   if (answer && answer->status / 100 == 2) {
     if (!transfer.begun && transfer.done == 0) return Next::kDone;  // an empty file
     if (transfer.whole == 0 || transfer.done == transfer.whole) return Next::kDone;
-    why = Error(transfer.url + ": " + std::to_string(transfer.done) + " of " +
+    why = Error(transfer.shown + ": " + std::to_string(transfer.done) + " of " +
                     std::to_string(transfer.whole) + " bytes came",
                 ErrorKind::kUnavailable);
     return Next::kAgain;
   }
   if (answer) {
     answer->body = transfer.refused.body;
-    why = refusal(*answer, transfer.url);
+    why = refusal(*answer, transfer.shown);
     if (answer->status != 416 || transfer.done == 0) return Next::kFailed;
     transfer.done = 0;  // it is shorter now
     return Next::kAgain;
@@ -224,10 +225,13 @@ std::filesystem::path file_url_path(std::string_view url) {
   return out;
 }
 
+std::string shown_url(std::string_view url) { return std::string(url.substr(0, url.find_first_of("?#"))); }
+
 Task<void> download(transport::Transport* transport, std::string url, int fd, DownloadLimits limits,
                     DownloadProgress progress) {
   if (url.starts_with(kFileUrl)) co_return copy_from_folder(url, fd, limits.size, progress);
   auto transfer = std::make_shared<Transfer>();
+  transfer->shown = shown_url(url);
   transfer->url = std::move(url);
   transfer->fd = fd;
   transfer->max_size = limits.size;

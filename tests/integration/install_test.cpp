@@ -718,7 +718,9 @@ TEST_F(InstallUrlTest, FetchesByHttpsAndFollowsOnlyThere) {
                               .headers = {{"Location", "/files/" + name_of("1.0.0") + "?key=1"}}};
         if (path.starts_with("/down/"))
           return HttpResponse{
-              .status = 301, .headers = {{"Location", plain.url() + "/x.tar.xz"}}, .body = "moved"};
+              .status = 301, .headers = {{"Location", plain.url() + "/x.tar.xz?key=1"}}, .body = "moved"};
+        if (path.starts_with("/gone/"))
+          return HttpResponse{.status = 307, .headers = {{"Location", "/signed/x.tar.xz?key=1"}}};
         if (path.starts_with("/round/"))
           return HttpResponse{.status = 302, .headers = {{"Location", "/round/x.tar.xz"}}};
         if (path.starts_with("/page/")) return HttpResponse{.body = "<html>Sign in</html>"};
@@ -735,6 +737,7 @@ TEST_F(InstallUrlTest, FetchesByHttpsAndFollowsOnlyThere) {
       {"round", "/round/x.tar.xz is the end of too many redirections\n"},
       {"page", ": expected a tar compressed by xz, found a web page: perhaps an error message of a server\n"},
       {"cut", " was cut off\n"},
+      {"gone", "/signed/x.tar.xz: there is no such file (HTTP status 404, with a page of HTML)\n"},
       {"nothing", ": there is no such file (HTTP status 404, with a page of HTML)\n"},
   };
   for (const auto& [folder, why] : refusals) {
