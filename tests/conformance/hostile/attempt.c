@@ -122,17 +122,11 @@ static int run(const char* program) {
   return errno;
 }
 
-static int run_from_memory(const char* program) {
-  char bytes[4096];
+static int run_opened(const char* program) {
   char* const argv[] = {(char*)(size_t)program, 0};
-  ssize_t size;
-  int from = open(program, O_RDONLY);
-  int to = memfd_create("program", 0);
-  if (from < 0 || to < 0) return errno;
-  while ((size = read(from, bytes, sizeof bytes)) > 0) {
-    if (write(to, bytes, (size_t)size) != size) return errno;
-  }
-  syscall(SYS_execveat, to, "", argv, 0, AT_EMPTY_PATH);
+  int fd = open(program, O_RDONLY);
+  if (fd < 0) return errno;
+  syscall(SYS_execveat, fd, "", argv, 0, AT_EMPTY_PATH);
   return errno;
 }
 
@@ -165,6 +159,20 @@ static int memory(size_t bytes) {
   block[bytes - 1] = 1;
   free((void*)(size_t)block);
   return 0;
+}
+
+/* Where RLIMIT_DATA does not count it. */
+static int uncounted_memory(int shared) {
+  const size_t part = (size_t)64 << 20;
+  int i;
+  for (i = 0; i < 48; ++i) {
+    void* block =
+        mmap(0, part, PROT_READ | PROT_WRITE, (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED) return errno;
+    memset(block, 1, part);
+    if (mprotect(block, part, PROT_READ) != 0) return errno;
+  }
+  for (;;) pause();
 }
 
 static int long_file(const char* path) {
@@ -310,6 +318,7 @@ int attempt(const char* what, const char* target) {
   if (!strcmp(what, "packet")) return closed(socket(AF_PACKET, SOCK_RAW, 0));
   if (!strcmp(what, "pair")) return pair(SOCK_STREAM);
   if (!strcmp(what, "pair-datagram")) return pair(SOCK_DGRAM);
+  if (!strcmp(what, "memory-file")) return closed(memfd_create("file", 0));
   if (!strcmp(what, "io-uring")) return result(syscall(SYS_io_uring_setup, 1, 0));
   if (!strcmp(what, "resolve")) return resolve();
   if (!strcmp(what, "user-name")) return user_name();
@@ -320,7 +329,7 @@ int attempt(const char* what, const char* target) {
   if (!strcmp(what, "thread")) return thread();
   if (!strcmp(what, "spawn")) return spawn(target);
   if (!strcmp(what, "exec")) return run(target);
-  if (!strcmp(what, "exec-memory")) return run_from_memory(target);
+  if (!strcmp(what, "exec-opened")) return run_opened(target);
 
   if (!strcmp(what, "signal-parent")) return result(kill(getppid(), SIGTERM));
   if (!strcmp(what, "parent-memory")) {
@@ -358,6 +367,8 @@ int attempt(const char* what, const char* target) {
   if (!strcmp(what, "outlive")) return result(prctl(PR_SET_PDEATHSIG, 0));
 
   if (!strcmp(what, "3-gib")) return memory((size_t)3 << 30);
+  if (!strcmp(what, "3-gib-shared")) return uncounted_memory(1);
+  if (!strcmp(what, "3-gib-read-only")) return uncounted_memory(0);
   if (!strcmp(what, "1-gib")) return memory((size_t)1 << 30);
   if (!strcmp(what, "first-to-go")) return is_first_to_go();
   if (!strcmp(what, "descriptors")) return descriptors();
