@@ -1,4 +1,9 @@
 // cnspec providers lock: pins versions and hashes.
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "providers_registry.hpp"
@@ -14,6 +19,15 @@ struct Flags {
   RegistryFlags registry;
   Change change;
 };
+
+// The file is replaced, so it is its folder that has to let us, or the one that this will be made in.
+Result<void> check_writable(const std::filesystem::path& file) {
+  std::filesystem::path folder = file.parent_path();
+  std::error_code ec;
+  while (!std::filesystem::exists(folder, ec) && folder.has_relative_path()) folder = folder.parent_path();
+  if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
+  return fail("the lock file cannot be written: " + printable(file.string()) + ": " + std::strerror(errno));
+}
 
 void print_text(const Relock& relock, bool dry_run) {
   for (const Relock::Change& change : relock.changes) {
@@ -72,7 +86,9 @@ void run(const Globals& globals, const Flags& flags) {
     return runtime::relock(*runtime, registry.source(), names, platforms, *tools);
   }();
   if (!relock) exit_with(relock.error());
-  if (!flags.change.dry_run) {
+  if (flags.change.dry_run) {
+    if (auto good = check_writable(relock->lock.path); !good) exit_with(good.error());
+  } else {
     constexpr mode_t kMode = 0644;  // what is pinned is no secret
     auto written = write_file_atomically(relock->lock.path, to_text(relock->lock), kMode);
     if (!written) exit_with(Error::wrap("the lock file cannot be written", written.error()));

@@ -258,6 +258,31 @@ TEST_F(ServedTest, ChangesNothingWhenItIsOnlyTried) {
   EXPECT_EQ(listing(user_.home().path()), before);
 }
 
+TEST_F(ServedTest, SaysBeforeThatALockFileCannotBeWritten) {
+  // Root writes everywhere, so it becomes somebody else for this.
+  Argv argv;
+  if (::geteuid() == 0) argv = {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"};
+  ::chmod(work_.path().c_str(), 0755);
+  for (const auto& entry : fs::recursive_directory_iterator(work_.path()))
+    if (entry.is_directory()) ::chmod(entry.path().c_str(), 0755);
+  ::chmod((work_ / "tmp").c_str(), 01777);
+  argv.insert(argv.end(), {program("cnspec"), "providers", "lock", "hello", "--registry",
+                           "file://" + registry().string()});
+  ProcessOptions options;
+  options.env = user_.env;
+  options.env["HOME"] = "/nonexistent";
+  options.env["PROVIDERS_PATH"] = std::nullopt;
+  options.env["MONDOO_PROVIDERS_LOCK"] = "/usr/lib/cnspec-test.lock";
+  for (const char* more : {"--output=json", "--dry-run"}) {
+    argv.push_back(more);
+    const RunResult result = test::run(argv, options);
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(result.err,
+              "x the lock file cannot be written: /usr/lib/cnspec-test.lock: Permission denied\n");
+  }
+}
+
 TEST_F(ServedTest, UpdatesAndNeverToALowerVersion) {
   EXPECT_EQ(providers({"update"}).out, "→ no provider is installed\n");
   must(providers({"install", "hello"}));
