@@ -13,6 +13,7 @@
 #include "base/terminal.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "options.hpp"
 #include "status/status.hpp"
 #include "terminal.hpp"
 
@@ -108,18 +109,19 @@ void add_globals(CLI::App& app, Globals& g) {
          "Whether a command may install a provider that it lacks (key auto_update); =false for not")
       ->group(group);
   app.add_option("--timeout", g.timeout, "How long the command may take, such as 5s or 1m")
-      ->check([](const std::string& text) {
-        const auto duration = parse_duration(text);
-        return duration && duration->count() > 0
-                   ? ""
-                   : "expected a duration such as 5s, 500ms or 1m, found \"" + text + "\"";
-      })
+      ->check(&check_duration)
       ->group(group);
   app.add_option("--log-level", g.log_level, "What is logged on standard error")
       ->check(CLI::IsMember({"error", "warn", "info", "debug", "trace"}))
       ->default_str("warn")
       ->group(group);
   app.add_flag("-v,--verbose", g.verbose, "The same as --log-level debug")->group(group);
+}
+
+std::string check_duration(const std::string& text) {
+  const auto duration = parse_duration(text);
+  if (duration && *duration >= std::chrono::milliseconds(1)) return "";
+  return "expected a duration such as 5s, 500ms or 1m, found \"" + printable(text) + "\"";
 }
 
 void add_output(CLI::App& app, std::string& output, std::vector<std::string> formats) {

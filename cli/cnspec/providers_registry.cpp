@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "options.hpp"
 #include "runtime/packages.hpp"
 
 namespace cnspec::cli {
@@ -24,12 +25,7 @@ void add_registry(CLI::App& command, RegistryFlags& flags) {
                      "else updates_url with /providers)");
   command.add_option("--max-silence", flags.silence, "How long a download may stand still")
       ->capture_default_str()
-      ->check([](const std::string& text) {
-        const auto duration = parse_duration(text);
-        return duration && *duration >= std::chrono::milliseconds(1)
-                   ? ""
-                   : "expected a duration such as 30s, found \"" + printable(text) + "\"";
-      });
+      ->check(&check_duration);
   command.add_flag("--allow-unverified", flags.allow_unverified,
                    "Take packages that neither a lock file nor a SHA256SUMS vouches for");
 }

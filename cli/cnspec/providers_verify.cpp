@@ -15,7 +15,9 @@
 #include "base/text.hpp"
 #include "base/time.hpp"
 #include "connectors.hpp"
+#include "options.hpp"
 #include "provider/verify.hpp"
+#include "providers.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -83,31 +85,26 @@ std::string render_text(const std::string& provider, const std::vector<Check>& c
   return out + join(counts, ", ") + "\n";
 }
 
-json::Value text(const std::string& raw, json::Document::AllocatorType& alloc) {
-  const std::string value = to_utf8(raw);
-  return {value.data(), static_cast<rapidjson::SizeType>(value.size()), alloc};
-}
-
 std::string render_json(const std::filesystem::path& file, const std::vector<Check>& checks) {
   json::Document out(rapidjson::kObjectType);
   auto& alloc = out.GetAllocator();
-  out.AddMember("path", text(file.string(), alloc), alloc);
+  out.AddMember("path", json_text(file.string(), alloc), alloc);
   out.AddMember("good", number_of(checks, Check::Result::kFailed) == 0, alloc);
   json::Value list(rapidjson::kArrayType);
   for (const Check& check : checks) {
     json::Value one(rapidjson::kObjectType);
-    one.AddMember("check", text(check.name, alloc), alloc);
-    one.AddMember("result", text(to_string(check.result), alloc), alloc);
+    one.AddMember("check", json_text(check.name, alloc), alloc);
+    one.AddMember("result", json_text(to_string(check.result), alloc), alloc);
     json::Value findings(rapidjson::kArrayType);
     for (const Finding& finding : check.findings) {
       json::Value f(rapidjson::kObjectType);
-      f.AddMember("severity", text(finding.fails ? "failed" : "warning", alloc), alloc);
-      f.AddMember("what", text(finding.what, alloc), alloc);
-      if (!finding.hint.empty()) f.AddMember("hint", text(finding.hint, alloc), alloc);
+      f.AddMember("severity", json_text(finding.fails ? "failed" : "warning", alloc), alloc);
+      f.AddMember("what", json_text(finding.what, alloc), alloc);
+      if (!finding.hint.empty()) f.AddMember("hint", json_text(finding.hint, alloc), alloc);
       findings.PushBack(f, alloc);
     }
     json::Value notes(rapidjson::kArrayType);
-    for (const std::string& note : check.notes) notes.PushBack(text(note, alloc), alloc);
+    for (const std::string& note : check.notes) notes.PushBack(json_text(note, alloc), alloc);
     one.AddMember("findings", findings, alloc);
     one.AddMember("notes", notes, alloc);
     list.PushBack(one, alloc);
@@ -237,11 +234,7 @@ void run(Globals& globals, std::vector<std::string> words) {
   app.footer("cnspec providers verify ./coffee.so\ncnspec providers verify coffee pot 192.0.2.1 --port 80");
   add_output(app, options.output, {"text", "json"});
   app.add_option("--check-timeout", options.limit, "How long one check may take")
-      ->check([](const std::string& given) {
-        const auto duration = parse_duration(given);
-        return duration && duration->count() > 0 ? ""
-                                                 : "expected a duration such as 30s, found \"" + given + "\"";
-      })
+      ->check(&check_duration)
       ->default_str("30s");
   app.add_option("--check", options.check)->group("");
   app.add_option(
