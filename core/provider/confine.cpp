@@ -36,6 +36,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/fd.hpp"
 #include "base/text.hpp"
 #include "provider/confine.hpp"
 #include "provider/sandbox.hpp"
@@ -57,20 +58,6 @@ namespace {
 Error failed(const std::string& what) {
   return Error("cannot confine the provider: " + what + ": " + std::strerror(errno));
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 // ---- Landlock: files, and other processes ----
 
@@ -149,13 +136,13 @@ class Landlock {
 
   // What is not there, or may not be opened, needs no rule.
   void allow(const std::string& path, std::uint64_t rights, int flags = 0) {
-    const Descriptor fd(::open(path.c_str(), O_PATH | O_CLOEXEC | flags));
+    const Fd fd(::open(path.c_str(), O_PATH | O_CLOEXEC | flags));
     if (fd.get() >= 0) allow(fd.get(), rights);
   }
 
   // A folder's rights would be those of all that is below it.
   void allow_running(const std::string& path) {
-    const Descriptor fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
+    const Fd fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
     struct stat info {};
     if (fd.get() >= 0 && ::fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & 0111) != 0)
       allow(fd.get(), kReadFile | kExecute);
@@ -207,8 +194,7 @@ class Landlock {
 Result<void> restrict_files(const Sandbox& sandbox, int library, int abi) {
   RulesetAttributes attributes{rights_of(abi), abi >= 4 ? kBindAndConnectTcp : 0,
                                abi >= 6 ? kAbstractSocketsAndSignals : 0};
-  const Descriptor ruleset(
-      static_cast<int>(::syscall(kLandlockCreateRuleset, &attributes, sizeof attributes, 0)));
+  const Fd ruleset(static_cast<int>(::syscall(kLandlockCreateRuleset, &attributes, sizeof attributes, 0)));
   if (ruleset.get() < 0) return fail(failed("Landlock's rules"));
   Landlock rules(ruleset.get(), abi, sandbox.hidden);
   for (const char* path : kSystemFiles) rules.allow(path, kRead);

@@ -19,6 +19,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/fd.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "provider/child.hpp"
@@ -51,27 +52,6 @@ constexpr std::size_t kMaxLine = 4096;
 constexpr std::size_t kMaxLines = 1000;
 constexpr std::size_t kLastLines = 5;
 constexpr std::size_t kMaxLastLine = 200;
-
-// A descriptor of ours.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() { reset(); }
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-  void reset() {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-  }
-
- private:
-  int fd_ = -1;
-};
 
 tl::unexpected<Error> broke(const char* what) {
   return fail(std::string(what) + ": " + std::strerror(errno));

@@ -16,6 +16,7 @@
 #include <fstream>
 #include <set>
 
+#include "base/fd.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
 #include "provider/sandbox.hpp"
@@ -44,40 +45,22 @@ constexpr Plan kPlan[] = {{"file", Needed::kGood, false},        {"manifest", Ne
                           {"cancellation", Needed::kNot, false}, {"handles", Needed::kNot, false},
                           {"isolation", Needed::kNot, false},    {"fetch", Needed::kNot, true}};
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Descriptor() { close(); }
-  int get() const { return fd_; }
-  void close() {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-  }
-
- private:
-  int fd_;
-};
-
 struct Pipe {
-  Descriptor read, write;
+  Fd read, write;
 };
 
 Result<Pipe> make_pipe() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return fail(std::string("a pipe: ") + std::strerror(errno));
-  Pipe out{Descriptor(ends[0]), Descriptor(ends[1])};
+  Pipe out{Fd(ends[0]), Fd(ends[1])};
   // The child's end is an ordinary one.
   ::fcntl(ends[1], F_SETFL, 0);
   return out;
 }
 
 // The request may hold secrets: it is never on a disk nor in an argument.
-Result<Descriptor> in_memory(const std::string& text) {
-  Descriptor file(::memfd_create("cnspec-verify", MFD_CLOEXEC));
+Result<Fd> in_memory(const std::string& text) {
+  Fd file(::memfd_create("cnspec-verify", MFD_CLOEXEC));
   if (file.get() < 0 || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
       ::lseek(file.get(), 0, SEEK_SET) != 0) {
     return fail(std::string("memory for the request: ") + std::strerror(errno));
@@ -86,7 +69,7 @@ Result<Descriptor> in_memory(const std::string& text) {
 }
 
 // Takes what is there; false at the end of it.
-bool drain(const Descriptor& from, std::string& to, std::size_t most) {
+bool drain(const Fd& from, std::string& to, std::size_t most) {
   char buffer[4096];
   while (true) {
     const ssize_t got = ::read(from.get(), buffer, sizeof buffer);
@@ -233,18 +216,18 @@ class Child {
   }
 
   void take() {
-    const std::pair<Descriptor*, std::pair<std::string*, std::size_t>> streams[] = {
+    const std::pair<Fd*, std::pair<std::string*, std::size_t>> streams[] = {
         {&report_, {&ended_.report, kMaxReport}},
         {&out_, {&ended_.out, kMaxOutput}},
         {&err_, {&ended_.err, kMaxOutput}}};
     for (const auto& [from, to] : streams) {
-      if (from->get() >= 0 && !drain(*from, *to.first, to.second)) from->close();
+      if (*from && !drain(*from, *to.first, to.second)) from->reset();
     }
   }
 
   pid_t pid_ = -1;
   std::set<pid_t> before_;  // children of ours that have nothing to do with this
-  Descriptor report_, out_, err_;
+  Fd report_, out_, err_;
   Ended ended_;
 };
 
