@@ -16,6 +16,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cinttypes>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -34,6 +35,10 @@ namespace cnspec::provider {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// How often the keeper looks at the provider's memory, and what that may be beyond what its limit counts.
+constexpr int kLookMilliseconds = 200;
+constexpr std::uint64_t kMemoryToSpare = 64u << 20;
 
 // ---- The provider's process ----
 
@@ -315,21 +320,39 @@ bool has_ended(pid_t provider) {
   }
 }
 
-void wait_for_the_end(pid_t provider, int signals) {
-  int timeout = -1;
-  while (true) {
+// The memory that is the process's own, in bytes, also what no limit counts: shared with nobody, or made
+// read-only once it was written.
+std::uint64_t own_memory(pid_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/status";
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(::fopen(path.c_str(), "re"), ::fclose);
+  std::uint64_t sum = 0;
+  char line[256];
+  while (file && ::fgets(line, sizeof line, file.get())) {
+    std::uint64_t kib = 0;
+    if (::sscanf(line, "RssAnon: %" SCNu64, &kib) == 1 || ::sscanf(line, "RssShmem: %" SCNu64, &kib) == 1)
+      sum += kib << 10;
+  }
+  return sum;
+}
+
+// False when it is the provider's memory that ends it.
+bool wait_for_the_end(pid_t provider, int signals) {
+  auto give_up = Clock::time_point::max();
+  while (Clock::now() < give_up) {
+    if (own_memory(provider) > kMaxMemory + kMemoryToSpare) return false;
     pollfd fds[] = {{kLeashFd, POLLIN, 0}, {signals, POLLIN, 0}};
-    const int ready = ::poll(fds, 2, timeout);
-    if (ready == 0 || fds[0].revents != 0) return;
-    if (ready < 0 || fds[1].revents == 0) continue;
+    const int ready = ::poll(fds, 2, kLookMilliseconds);
+    if (ready <= 0) continue;
+    if (fds[0].revents != 0) return true;
     signalfd_siginfo info{};
     if (::read(signals, &info, sizeof info) != sizeof info) continue;
-    if (info.ssi_signo == SIGTERM && timeout < 0) {
+    if (info.ssi_signo == SIGTERM && give_up == Clock::time_point::max()) {
       ::kill(-provider, SIGTERM);
-      timeout = kGraceMilliseconds;
+      give_up = Clock::now() + std::chrono::milliseconds(kGraceMilliseconds);
     }
-    if (has_ended(provider)) return;
+    if (has_ended(provider)) return true;
   }
+  return true;
 }
 
 // So that the program sees in us how it ended.
@@ -370,11 +393,11 @@ int keep_provider(const std::filesystem::path& scratch) {
   ::sigemptyset(&ours);
   for (const int signal : {SIGCHLD, SIGTERM}) ::sigaddset(&ours, signal);
   const int signals = ::signalfd(-1, &ours, SFD_CLOEXEC);
-  if (signals >= 0) wait_for_the_end(provider, signals);
+  const bool greedy = signals >= 0 && !wait_for_the_end(provider, signals);
   const int status = end_all(provider);
   // The program removes this folder itself, unless it was killed or had no time left.
   remove_folder(scratch);
-  return end_like(status);
+  return greedy ? static_cast<int>(Violation::kMemory) : end_like(status);
 }
 
 }  // namespace cnspec::provider

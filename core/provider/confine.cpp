@@ -238,8 +238,8 @@ Result<void> limit(decltype(RLIMIT_CORE) what, std::uint64_t to, std::uint64_t h
   return {};
 }
 
-// Whose memory grows where no limit counts it (shared, in files of memory, or made read-only once it was
-// written) is the first to go when the machine has none left. A kernel without it is no reason not to run.
+// The first to go when the machine has no memory left, as a program may that it runs: only the provider's
+// process is looked at by the keeper. A kernel without it is no reason not to run.
 void go_first() {
   if (std::FILE* score = std::fopen("/proc/self/oom_score_adj", "we")) {
     std::fputs("1000", score);
@@ -389,9 +389,9 @@ constexpr Refused kSome[] = {
 #undef CALL
 
 // Missing calls, which runtimes do without. The arguments of clone3 lie where a filter cannot see them, those
-// of clone do not; what io_uring does no filter sees.
+// of clone do not; what io_uring does no filter sees; and files of memory no limit counts.
 constexpr int kMissing[] = {SCMP_SYS(clone3), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter),
-                            SCMP_SYS(io_uring_register)};
+                            SCMP_SYS(io_uring_register), SCMP_SYS(memfd_create)};
 constexpr std::uint32_t kFirstUnknown = 463;  // after mseal of Linux 6.10: setxattrat, file_setattr, ...
 constexpr std::uint32_t kFchmodat2 = 452;     // not known to libseccomp 2.5
 

@@ -7,7 +7,7 @@
 namespace cnspec::provider {
 
 // The child ends with one of these as its exit status. Out of the way of sysexits.h and of 128 + a signal.
-enum class Violation { kNetwork = 224, kExec = 225, kProcess = 226 };
+enum class Violation { kNetwork = 224, kExec = 225, kProcess = 226, kMemory = 227 };
 
 // System calls have had the same numbers on every architecture since they were added.
 inline constexpr long kLandlockCreateRuleset = 444;

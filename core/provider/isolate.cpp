@@ -463,8 +463,9 @@ Error Child::gone() {
   const bool by_itself = has_ended(kToEnd);
   end(milliseconds(0));
   const auto how = [&]() -> std::string {
-    if (!by_itself) return "closed the channel to the program, and was ended";
+    // Also when its end took long, as that of much memory does.
     if (std::string verdict = sandbox_verdict(status_); !verdict.empty()) return verdict;
+    if (!by_itself) return "closed the channel to the program, and was ended";
     if (WIFSIGNALED(status_)) return "its process was ended by " + signal_text(WTERMSIG(status_));
     const int code = WEXITSTATUS(status_);
     if (code == kChannelClosedStatus) return "closed the channel to the program";

@@ -214,6 +214,9 @@ std::string sandbox_verdict(int status) {
       case Violation::kProcess:
         return "was stopped: it reached for another process, by a signal or a look into its memory, which no "
                "capability allows";
+      case Violation::kMemory:
+        return "was stopped: it used more than " + std::to_string(kMaxMemory >> 20) +
+               " MiB of memory, which is all a provider gets";
     }
     return {};
   }

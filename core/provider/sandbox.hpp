@@ -6,6 +6,7 @@
 //              looking into other processes; from ABI 4 TCP, from ABI 6 signals and abstract sockets
 //   seccomp    sockets, new processes and programs, signals to others, and what no provider has a use for
 //   setrlimit  memory, processor time, descriptors, tasks, the size of a file
+//   the keeper (child.hpp)  memory that no limit counts, of the provider's process
 // No kernel withholds that a file exists, and its size, owner and times; nor how much is written in all.
 // What is refused by seccomp is written to standard error as one line; where it is no accident the child ends
 // then, with a status that sandbox_verdict() knows. What Landlock refuses is an EACCES that nobody but the

@@ -291,7 +291,7 @@ TEST_P(Confined, StartsNoProcess) {
   expect_stopped({"vfork"}, kExec, "clone" + lacks);
   EXPECT_EQ(result({"spawn", "/bin/true"}), kUnnamed);
   expect_stopped({"exec", "/bin/true"}, kExec, "execve" + lacks);
-  expect_stopped({"--files", "/", "exec-memory", "/bin/true"}, kExec, "execveat" + lacks);
+  expect_stopped({"--files", "/", "exec-opened", "/bin/true"}, kExec, "execveat" + lacks);
   EXPECT_EQ(result({"clone3"}), "Function not implemented");
 }
 
@@ -351,6 +351,7 @@ TEST_P(Confined, HasLimits) {
   EXPECT_EQ(result({"scratch-long"}).substr(0, 52), "was stopped: it wrote a file of more than 256 MiB, w");
   EXPECT_EQ(result({"cpu-limit", "600"}), kSucceeded);
   EXPECT_EQ(result({"first-to-go"}), kSucceeded);
+  EXPECT_EQ(result({"memory-file"}), "Function not implemented");
   EXPECT_EQ(result({"core-limit", "0"}), kSucceeded);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   EXPECT_EQ(result({"3-gib"}), "Cannot allocate memory");
@@ -464,6 +465,12 @@ TEST_P(Discover, LeavesNothingHoweverItIsMade) {
 TEST_P(Discover, HearsHowItEndedWhoeverStartedIt) {
   const RunResult r = cnspec({"discover", "hostile", "abort"}, {"env", "--ignore-signal=CHLD"});
   EXPECT_NE(r.err.find("its process was ended by SIGABRT"), std::string::npos) << r.err;
+}
+
+TEST_P(Discover, HasNoMoreMemoryByAnotherName) {
+  for (const char* what : {"much-shared", "much-read-only"})
+    expect_error({what}, "was stopped: it used more than 2048 MiB of memory, which is all a provider gets",
+                 "");
 }
 
 TEST_P(Discover, SignalsNoParent) {
