@@ -313,7 +313,8 @@ class CompletionTest : public TerminalTest {
 
 TEST_F(CompletionTest, BashCompletesCommandsOptionsValuesAndConnectors) {
   EXPECT_EQ(bash("cnspec stat"), "cnspec status");
-  EXPECT_EQ(bash("cnspec providers l"), "cnspec providers list");
+  EXPECT_EQ(bash("cnspec providers li"), "cnspec providers list");
+  EXPECT_EQ(bash("cnspec providers lo"), "cnspec providers lock");
   EXPECT_EQ(bash("cnspec status --time"), "cnspec status --timeout");
   EXPECT_EQ(bash("cnspec status --timeout 5s --outp"), "cnspec status --timeout 5s --output");
   EXPECT_EQ(bash("cnspec status -o y"), "cnspec status -o yaml");
