@@ -179,6 +179,15 @@ int exit_for(const CLI::App& app, const CLI::ParseError& error) {
   return kUsage;
 }
 
+void parse_words(CLI::App& app, std::vector<std::string> words) {
+  std::reverse(words.begin(), words.end());  // as CLI11 wants them
+  try {
+    app.parse(std::move(words));
+  } catch (const CLI::ParseError& error) {
+    throw Exit{exit_for(app, error)};
+  }
+}
+
 std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout) {
   log::configure(wanted_level(globals, nullptr), false);
   runtime::Options options;

@@ -6,6 +6,7 @@
 #include "base/names.hpp"
 #include "base/text.hpp"
 #include "connectors.hpp"
+#include "options.hpp"
 #include "providers_registry.hpp"
 #include "terminal.hpp"
 
@@ -124,18 +125,12 @@ void take_globals(Globals& globals, std::vector<std::string> words) {
   app.set_help_flag();
   add_globals(app, globals);
   app.allow_extras();
-  std::reverse(words.begin(), words.end());  // as CLI11 wants them
-  try {
-    app.parse(words);
-  } catch (const CLI::ParseError& error) {
-    throw Exit{exit_for(app, error)};
-  }
+  parse_words(app, std::move(words));
 }
 
-// The words after "discover", parsed against the connectors that are installed.
-void run(Globals& globals, std::vector<std::string> words, bool again = false) {
-  const std::vector<std::string> given = words;
-  if (!again) take_globals(globals, words);
+// The words after "discover", parsed against the connectors that are installed. Comes back only when the
+// provider that it lacked is there now.
+void attempt(Globals& globals, std::vector<std::string> words, bool again) {
   auto runtime = start(globals, kTimeout);
   CLI::App app("Connect to a system and show what it is.", "cnspec discover");
   std::string output = "text";
@@ -147,12 +142,7 @@ void run(Globals& globals, std::vector<std::string> words, bool again = false) {
   add_connectors(app, runtime->providers(), [&](provider::ConnectRequest r) { request = std::move(r); });
   app.require_subcommand(0, 1);
   app.allow_extras();
-  std::reverse(words.begin(), words.end());  // as CLI11 wants them
-  try {
-    app.parse(words);
-  } catch (const CLI::ParseError& error) {
-    throw Exit{exit_for(app, error)};
-  }
+  parse_words(app, std::move(words));
   if (!request) {
     std::vector<std::string> known;
     // Those of no group are hidden.
@@ -170,7 +160,7 @@ void run(Globals& globals, std::vector<std::string> words, bool again = false) {
                     .hint("installed are: " + join(known, ", ")));
     }
     if (const auto error = missing(*runtime, globals, late, word, known)) exit_with(*error);
-    return run(globals, given, true);
+    return;
   }
   if (const auto extras = app.remaining(true); !extras.empty()) {
     exit_with(unexpected_words(*app.get_subcommands().front(), extras));
@@ -183,6 +173,12 @@ void run(Globals& globals, std::vector<std::string> words, bool again = false) {
   }
   print(output == "json" ? render_json(*asset) : render_text(*asset));
   runtime->exit(kOk);
+}
+
+void run(Globals& globals, const std::vector<std::string>& words) {
+  take_globals(globals, words);
+  attempt(globals, words, false);
+  attempt(globals, words, true);
 }
 
 }  // namespace

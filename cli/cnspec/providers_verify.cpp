@@ -150,12 +150,7 @@ std::optional<provider::ConnectRequest> read_connector(const std::filesystem::pa
   add_connectors(app, inventory, [&](provider::ConnectRequest r) { request = std::move(r); });
   app.require_subcommand(0, 1);
   app.allow_extras();
-  std::reverse(words.begin(), words.end());
-  try {
-    app.parse(words);
-  } catch (const CLI::ParseError& error) {
-    throw Exit{exit_for(app, error)};
-  }
+  parse_words(app, std::move(words));
   const auto extras = app.remaining(true);
   if (!found) {  // the report says why
     if (!extras.empty() && extras.front().starts_with('-')) exit_with(unexpected_words(app, extras));
@@ -242,12 +237,7 @@ void run(Globals& globals, std::vector<std::string> words) {
       "A provider's file, or the name of one that is installed; behind it, a connector and its arguments");
   add_globals(app, globals);
   app.prefix_command();
-  std::reverse(words.begin(), words.end());
-  try {
-    app.parse(words);
-  } catch (const CLI::ParseError& error) {
-    throw Exit{exit_for(app, error)};
-  }
+  parse_words(app, std::move(words));
   if (!options.check.empty()) run_child(globals, options.check);
   auto rest = app.remaining();
   if (options.target.empty() || options.target.starts_with('-')) {

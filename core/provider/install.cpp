@@ -217,6 +217,17 @@ Error nothing_to_remove(const std::string& name, const fs::path& folder, const I
                ErrorKind::kNotFound);
 }
 
+// Nothing in a dry run, which only asks whether it could be opened.
+Result<std::optional<Shelf>> open_shelf(const fs::path& folder, const InstallOptions& options) {
+  if (options.dry_run) {
+    if (auto good = check_shelf(folder); !good) return fail(good.error());
+    return std::nullopt;
+  }
+  auto opened = Shelf::open(folder, options.deadline);
+  if (!opened) return fail(opened.error());
+  return std::move(*opened);
+}
+
 Result<void> remove_files(Shelf& shelf, const std::string& name, const fs::path& folder,
                           const std::vector<fs::path>& files) {
   for (const fs::path& path : files) {
@@ -289,14 +300,8 @@ Result<Removed> remove_provider(const std::string& name, const InstallOptions& o
 
   Removed report;
   report.name = name;
-  std::optional<Shelf> shelf;
-  if (options.dry_run) {
-    if (auto good = check_shelf(folder->path); !good) return fail(good.error());
-  } else {
-    auto opened = Shelf::open(folder->path, options.deadline);
-    if (!opened) return fail(opened.error());
-    shelf.emplace(std::move(*opened));
-  }
+  auto shelf = open_shelf(folder->path, options);
+  if (!shelf) return fail(shelf.error());
   report.files = files_of(name, folder->path, inventory);
   for (const Found* found : all(inventory)) {
     if (found->manifest.name != name) continue;
@@ -310,8 +315,8 @@ Result<Removed> remove_provider(const std::string& name, const InstallOptions& o
       report.now = *found;
     }
   }
-  if (shelf) {
-    if (auto removed = remove_files(*shelf, name, folder->path, report.files); !removed)
+  if (*shelf) {
+    if (auto removed = remove_files(**shelf, name, folder->path, report.files); !removed)
       return fail(removed.error());
   }
   return report;
@@ -347,14 +352,8 @@ Result<RolledBack> rollback_provider(const std::string& name, const InstallOptio
   // What a killed process left may hold it as well, so only a missing folder is a sure sign.
   if (!is_there(folder->path)) return nothing();
 
-  std::optional<Shelf> shelf;
-  if (options.dry_run) {
-    if (auto good = check_shelf(folder->path); !good) return fail(good.error());
-  } else {
-    auto opened = Shelf::open(folder->path, options.deadline);
-    if (!opened) return fail(opened.error());
-    shelf.emplace(std::move(*opened));
-  }
+  auto shelf = open_shelf(folder->path, options);
+  if (!shelf) return fail(shelf.error());
   if (!is_there(before)) return nothing();
   auto found = examine(options.search, library_in(before, name), folder->origin);
   if (!found) {
@@ -374,8 +373,8 @@ Result<RolledBack> rollback_provider(const std::string& name, const InstallOptio
   report.provider.path = library_in(place, name);
   report.before = version_in_place(report.provider.path, inventory);
   report.by = shadows(report.provider, inventory, Order(options.search));
-  if (shelf) {
-    if (auto swapped = shelf->swap(name); !swapped) return fail(swapped.error());
+  if (*shelf) {
+    if (auto swapped = (*shelf)->swap(name); !swapped) return fail(swapped.error());
   }
   return report;
 }
