@@ -1033,6 +1033,7 @@ void compare(Subject& subject, const std::string& name, const Result<std::vector
                        kCapability);
     return;
   }
+  std::set<std::string> told;  // of the first row alone
   for (const auto& [key, row] : a) {
     const auto other = b.find(key);
     const auto third = c.find(key);
@@ -1046,7 +1047,7 @@ void compare(Subject& subject, const std::string& name, const Result<std::vector
                                " isolated";
       // Whoever says that it could not be had misleads nobody.
       if (isolated_value && isolated_value->is_error() && !row->value(i).is_error()) {
-        subject.out.warning(what + refusals(subject), kSaidSo);
+        if (told.insert(field).second) subject.out.warning(what + refusals(subject), kSaidSo);
         continue;
       }
       subject.out.failed(what + refusals(subject), kUnlessSaid);
