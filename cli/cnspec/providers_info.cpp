@@ -1,11 +1,11 @@
 // cnspec providers info: everything that a provider says of itself, and what is known of its file.
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <optional>
 
+#include "base/fd.hpp"
 #include "base/text.hpp"
 #include "providers.hpp"
 #include "runtime/packages.hpp"
@@ -150,10 +150,9 @@ std::string render_json(const Info& info) {
 Result<Info> of_package(const runtime::Runtime& runtime, const std::string& file) {
   auto options = runtime::install_options(runtime);
   if (!options) return fail(options.error());
-  const int fd = ::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  if (fd < 0) return fail("the package " + printable(file) + " cannot be opened: " + std::strerror(errno));
-  auto inspected = provider::inspect_package({fd, file}, {}, *options);
-  ::close(fd);
+  const Fd fd(::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!fd) return fail("the package " + printable(file) + " cannot be opened: " + std::strerror(errno));
+  auto inspected = provider::inspect_package({fd.get(), file}, {}, *options);
   if (!inspected) return fail(inspected.error());
   Info out{std::move(inspected->provider)};
   out.package = std::move(inspected->contents);

@@ -1,10 +1,10 @@
 // cnspec providers install: from the registry, or from a package on this machine or somewhere else.
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
+#include "base/fd.hpp"
 #include "base/names.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
@@ -78,12 +78,10 @@ Result<Installed> install_file(runtime::Runtime& runtime, const Flags& flags) {
   const std::string shown = printable(flags.file);
   auto wanted = expected(flags, path.filename().string());
   if (!wanted) return fail(wanted.error());
-  const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  if (fd < 0) return fail("the package " + shown + " cannot be opened: " + std::strerror(errno));
-  const Package package{fd, flags.file};
-  auto installed = provider::install_package(package, *wanted, options_for(runtime, flags));
-  ::close(fd);
-  return installed;
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!fd) return fail("the package " + shown + " cannot be opened: " + std::strerror(errno));
+  const Package package{fd.get(), flags.file};
+  return provider::install_package(package, *wanted, options_for(runtime, flags));
 }
 
 Result<Installed> install_url(runtime::Runtime& runtime, const Flags& flags) {
@@ -152,9 +150,8 @@ void add_providers_install(CLI::App& providers, Globals& globals) {
   command->add_option("--sha256", flags->sha256, "What the package must be, in hexadecimal digits")
       ->transform(CLI::detail::to_lower)
       ->check([](const std::string& text) {
-        return is_sha256(text)
-                   ? std::string()
-                   : "expected 64 hexadecimal digits, found \"" + printable(text) + "\"";
+        return is_sha256(text) ? std::string()
+                               : "expected 64 hexadecimal digits, found \"" + printable(text) + "\"";
       });
   command->add_flag("--force", flags->force, "Even if it shadows a provider that was put there by hand");
   add_registry(*command, flags->registry);
