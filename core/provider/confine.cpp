@@ -255,7 +255,9 @@ Result<void> set_limits() {
     if (std::fscanf(load, "%*s %*s %*s %*d/%" SCNu64, &tasks) != 1) tasks = 0;
     std::fclose(load);
   }
-  Result<void> done = limit(RLIMIT_CORE, 0, 0, "the limit on core files");
+  // One byte: at none, the kernel still hands a core to a program that /proc/sys/kernel/core_pattern names,
+  // and it holds the secrets of connections.
+  Result<void> done = limit(RLIMIT_CORE, 1, 1, "the limit on core files");
   const auto then = [&done](decltype(RLIMIT_CORE) what, std::uint64_t to, std::uint64_t hard,
                             const char* name) {
     if (done) done = limit(what, to, hard, name);

@@ -149,6 +149,7 @@ Sandbox make_sandbox(const manifest::Capabilities& capabilities, const fs::path&
 
 // Folders in folders are moved up into the first, so that no depth is too deep.
 void remove_folder(const fs::path& folder) {
+  if (::rmdir(folder.c_str()) == 0) return;  // it takes no descriptor, of which there may be none left
   Folder top(AT_FDCWD, folder.c_str());
   if (!top) return;
   std::uint64_t moved = 0;

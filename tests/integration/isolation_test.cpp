@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -449,6 +450,31 @@ TEST(Isolated, GetsNoDescriptorButItsOwn) {
   ::close(open);
   ASSERT_TRUE(rows) << rows.error().message();
   for (const Row& row : *rows) EXPECT_LE(std::stoi(row.text("number")), 5) << row.text("number");
+}
+
+TEST(Isolated, WithoutDescriptorsItIsAnError) {
+  Home home(UNRULY_PROVIDER);
+  const TempDir scratches;
+  ::setenv("TMPDIR", scratches.path().c_str(), 1);
+  const int next = ::dup(STDERR_FILENO);
+  ::close(next);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  bool opened = false;
+  for (int spare = 0; !opened && spare < 100; ++spare) {
+    const rlimit few{static_cast<rlim_t>(next + spare), before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    auto provider = home.open();
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    opened = provider.has_value();
+    if (!opened) {
+      EXPECT_NE(provider.error().message().find("Too many open files"), std::string::npos)
+          << spare << ": " << provider.error().message();
+    }
+  }
+  EXPECT_TRUE(opened);
+  ::unsetenv("TMPDIR");
+  EXPECT_TRUE(fs::is_empty(scratches.path()));
 }
 
 TEST(Isolated, StandardStreamsBecomeLinesOfTheLog) {
