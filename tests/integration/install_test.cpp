@@ -864,7 +864,7 @@ class CrashTest : public testing::Test {
 
 TEST_F(CrashTest, KilledWhileInstallingItIsTheOldOrTheNew) {
   std::map<std::string, int> seen;
-  for (int kill_at = 1;; ++kill_at) {
+  for (int kill_at = 1;; kill_at += kStride) {
     begin();
     const bool was_killed = killed(kill_at, [&] { return install("2.0.0"); });
     const std::string now = active();
@@ -887,7 +887,7 @@ TEST_F(CrashTest, KilledWhileInstallingItIsTheOldOrTheNew) {
 
 TEST_F(CrashTest, KilledWhileInstallingForTheFirstTimeItIsThereOrNot) {
   std::map<std::string, int> seen;
-  for (int kill_at = 1;; ++kill_at) {
+  for (int kill_at = 1;; kill_at += kStride) {
     fs::remove_all(dir());
     const bool was_killed = killed(kill_at, [&] { return install("2.0.0"); });
     const std::string now = fs::exists(dir()) ? active() : "";
@@ -904,7 +904,7 @@ TEST_F(CrashTest, KilledWhileInstallingForTheFirstTimeItIsThereOrNot) {
 
 TEST_F(CrashTest, KilledWhileRemovingItIsThereOrNot) {
   std::map<std::string, int> seen;
-  for (int kill_at = 1;; ++kill_at) {
+  for (int kill_at = 1;; kill_at += kStride) {
     begin();
     const bool was_killed =
         killed(kill_at, [&] { return provider::remove_provider("hello", options_).has_value(); });
@@ -923,7 +923,7 @@ TEST_F(CrashTest, KilledWhileRemovingItIsThereOrNot) {
 
 TEST_F(CrashTest, KilledWhileRollingBackItIsTheOneOrTheOther) {
   std::map<std::string, int> seen;
-  for (int kill_at = 1;; ++kill_at) {
+  for (int kill_at = 1;; kill_at += kStride) {
     begin();
     const bool was_killed =
         killed(kill_at, [&] { return provider::rollback_provider("hello", options_).has_value(); });

@@ -85,7 +85,7 @@ TEST(LoginCrashTest, KilledAtEverySystemCallOfItsSavingItLeavesTheOldOrTheNew) {
   const Argv login = {program("cnspec"), "login",     "--token",
                       platform.token(),  "--ca-file", platform.ca_file()};
   int old_ones = 0, new_ones = 0;
-  for (int kill_at = 1;; ++kill_at) {
+  for (int kill_at = 1;; kill_at += kStride) {
     SCOPED_TRACE(kill_at);
     user.home().write(".config/mondoo/mondoo.yml", kOld);
     const Killed run = run_and_kill(login, user, kill_at);

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <fstream>
 #include <functional>
+#include <mutex>
 #include <sstream>
 
 #include "provider/manifest.hpp"

@@ -119,7 +119,7 @@ TEST(ElfSection, IsNotReadFromACutFile) {
   EXPECT_EQ(refusal(good_library().substr(0, 16)), "cut off: an ELF header has 64 bytes, the file has 16");
   EXPECT_EQ(refusal(good_library().substr(0, 64)).substr(0, 44),
             "cut off: the program header table should end");
-  for (std::size_t size = 0; size < good_library().size(); size += 64) {
+  for (std::size_t size = 0; size < good_library().size(); size += 64 * cnspec::test::kStride) {
     const auto section = read(good_library().substr(0, size));
     ASSERT_FALSE(section) << "cut at " << size;
   }
