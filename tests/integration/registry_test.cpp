@@ -4,7 +4,6 @@
 #include <rapidjson/document.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <mutex>
 
 #include <algorithm>
 #include <csignal>
