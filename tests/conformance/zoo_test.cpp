@@ -108,8 +108,8 @@ class Zoo {
     return user_.start(args);
   }
   RunResult list() const { return run({"providers", "list"}); }
-  static Argv to_verify(const fs::path& file, const Argv& more = {}) {
-    Argv args = {"providers", "verify", "--check-timeout", "3s", file.string()};
+  static Argv to_verify(const fs::path& file, const Argv& more = {}, const char* limit = "30s") {
+    Argv args = {"providers", "verify", "--check-timeout", limit, file.string()};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }
@@ -487,9 +487,9 @@ const Animal kAnimals[] = {
      "load", "cannot be loaded: undefined symbol: cnspec_test_symbol_that_nobody_defines",
      "Link the library that has what is missing, with -z defs so that the build finds out."},
     {"constructor_throws", "constructor_throws", "x",
-     "x provider \"bad\": load PATH: its process was ended by SIGABRT (Aborted)\n"
-     "  Its last line was: \"terminate called without an active exception\"\n",
-     "load", "crashed (SIGABRT) in its constructors: terminate called without an active exception", kAbort},
+     // What more is known of the exception depends on whose copy of the C++ library is asked.
+     "x provider \"bad\": load PATH: its process was ended by SIGABRT (Aborted)\n  Its last line...", "load",
+     "crashed (SIGABRT) in its constructors: ...", kAbort},
     {"constructor_crashes", "constructor_crashes", "x",
      "x provider \"bad\": load PATH: its process was ended by SIGABRT (Aborted)\n", "load",
      "crashed (SIGABRT) in its constructors", kAbort},
@@ -622,8 +622,13 @@ TEST_P(Misbehaved, IsListedStoppedAndExplained) {
   EXPECT_EQ(list.exit_code, 0);
   EXPECT_NE(list.out.find("  bad 1.0.0 with connectors: bad"), std::string::npos) << list.out;
 
-  const auto results = zoo.run_all(
-      {{"--timeout", "3s", "discover", "bad", animal.deed}, Zoo::to_verify(path, {"bad", animal.deed})});
+  // Those that hang are not waited for longer than it takes to see it.
+  const auto limit = [](std::string_view expected, const char* ends) {
+    return expected.find(ends) != expected.npos ? "3s" : "30s";
+  };
+  const auto results =
+      zoo.run_all({{"--timeout", limit(animal.discover, "by its deadline"), "discover", "bad", animal.deed},
+                   Zoo::to_verify(path, {"bad", animal.deed}, limit(animal.said, "within 3s"))});
   const RunResult& discover = results.front();
   std::string expected = replaced(animal.discover, "PATH", path.string());
   const bool fails = expected.starts_with("x ");
