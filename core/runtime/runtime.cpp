@@ -207,6 +207,10 @@ asio::awaitable<bool> Runtime::run_on_thread(std::function<void(const Limits&)> 
                                              std::chrono::milliseconds grace) {
   struct State {
     explicit State(asio::io_context& loop) : timer(loop) {}
+    ~State() {
+      if (thread.joinable()) thread.detach();
+    }
+    std::thread thread;
     asio::steady_timer timer;
     bool finished = false;  // on the loop's thread
     std::mutex mutex;
@@ -217,7 +221,7 @@ asio::awaitable<bool> Runtime::run_on_thread(std::function<void(const Limits&)> 
   state->timer.expires_at(deadline_ + grace);
 
   const auto guard = asio::make_work_guard(loop_);
-  std::thread([this, state, work = std::move(work), limits = Limits{deadline_, cancelled}] {
+  state->thread = std::thread([this, state, work = std::move(work), limits = Limits{deadline_, cancelled}] {
     work(limits);
     const std::lock_guard lock(state->mutex);
     if (state->abandoned) return;
@@ -225,11 +229,14 @@ asio::awaitable<bool> Runtime::run_on_thread(std::function<void(const Limits&)> 
       state->finished = true;
       state->timer.cancel();
     });
-  }).detach();
+  });
 
   boost::system::error_code ignored;
   if (!state->finished) co_await state->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-  if (state->finished) co_return true;
+  if (state->finished) {
+    state->thread.join();  // what it kept for itself is gone before the process ends
+    co_return true;
+  }
   const std::lock_guard lock(state->mutex);
   state->abandoned = true;
   abandoned_ = true;

@@ -309,7 +309,8 @@ TEST_F(Signed, ProvidersRun) {
   fs::rename(file(), user.providers() / "hello/hello.so");
   fs::rename(file().string() + ".minisig", user.providers() / "hello/hello.so.minisig");
   EXPECT_EQ(listed({"--trust", "signed"}), "verified " + ours().id + " (a comment)");
-  EXPECT_EQ(user.run({"discover", "hello", "you", "--trust", "signed"}).exit_code, 0);
+  const RunResult signed_too = user.run({"discover", "hello", "you", "--trust", "signed"});
+  EXPECT_EQ(signed_too.exit_code, 0) << signed_too.err;
 }
 
 TEST_F(Signed, BadSignaturesRefuseTheFile) {
