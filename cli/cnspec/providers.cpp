@@ -2,6 +2,7 @@
 #include "providers.hpp"
 
 #include "base/text.hpp"
+#include "runtime/packages.hpp"
 
 namespace cnspec::cli {
 
@@ -21,6 +22,22 @@ json::Value json_of(const provider::Signer& signer, json::Document::AllocatorTyp
 void add_change(CLI::App& command, Change& change) {
   add_output(command, change.output, {"text", "json"});
   command.add_flag("--dry-run", change.dry_run, "Check everything, change nothing");
+}
+
+void add_change_of_one(CLI::App& command, Globals& globals, ChangeOne change) {
+  struct Flags {
+    std::string name;
+    Change change;
+  };
+  auto flags = std::make_shared<Flags>();
+  command.add_option("NAME", flags->name, "What `providers list` calls it")->required();
+  add_change(command, flags->change);
+  command.callback([&globals, flags, change] {
+    const auto runtime = start(globals, std::chrono::seconds(30));
+    auto options = runtime::change_options(*runtime);
+    options.dry_run = flags->change.dry_run;
+    change(flags->name, options, flags->change.as_json());
+  });
 }
 
 void warn_if_shadowed(const std::string& name, const std::filesystem::path& by) {

@@ -35,6 +35,11 @@ struct Change {
 };
 void add_change(CLI::App& command, Change& change);
 
+// A command that changes the one provider it is given the name of: `change` does it and prints what came of
+// it.
+using ChangeOne = void (*)(const std::string& name, const provider::InstallOptions& options, bool as_json);
+void add_change_of_one(CLI::App& command, Globals& globals, ChangeOne change);
+
 // The provider that is used in place of the one that was put there.
 void warn_if_shadowed(const std::string& name, const std::filesystem::path& by);
 

@@ -1,7 +1,6 @@
 // cnspec providers remove: a provider goes, with the version that was kept of it.
 #include "base/text.hpp"
 #include "providers.hpp"
-#include "runtime/packages.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -39,26 +38,18 @@ void print_json(const Removed& removed, bool dry_run) {
   print(json::write_pretty(out, 2) + "\n");
 }
 
+void remove(const std::string& name, const provider::InstallOptions& options, bool as_json) {
+  const auto removed = provider::remove_provider(name, options);
+  if (!removed) exit_with(removed.error());
+  as_json ? print_json(*removed, options.dry_run) : print_text(*removed, options.dry_run);
+}
+
 }  // namespace
 
 void add_providers_remove(CLI::App& providers, Globals& globals) {
   CLI::App* command = providers.add_subcommand(
       "remove", "Remove one from the folder that providers are installed in, and the version kept of it");
-  struct Flags {
-    std::string name;
-    Change change;
-  };
-  auto flags = std::make_shared<Flags>();
-  command->add_option("NAME", flags->name, "What `providers list` calls it")->required();
-  add_change(*command, flags->change);
-  command->callback([&globals, flags] {
-    const auto runtime = start(globals, std::chrono::seconds(30));
-    auto options = runtime::change_options(*runtime);
-    options.dry_run = flags->change.dry_run;
-    const auto removed = provider::remove_provider(flags->name, options);
-    if (!removed) exit_with(removed.error());
-    flags->change.as_json() ? print_json(*removed, options.dry_run) : print_text(*removed, options.dry_run);
-  });
+  add_change_of_one(*command, globals, remove);
 }
 
 }  // namespace cnspec::cli

@@ -1,7 +1,6 @@
 // cnspec providers rollback: the version before is put back, and the one in place kept.
 #include "base/text.hpp"
 #include "providers.hpp"
-#include "runtime/packages.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -35,26 +34,18 @@ void print_json(const RolledBack& back, bool dry_run) {
   print(json::write_pretty(out, 2) + "\n");
 }
 
+void roll_back(const std::string& name, const provider::InstallOptions& options, bool as_json) {
+  const auto back = provider::rollback_provider(name, options);
+  if (!back) exit_with(back.error());
+  as_json ? print_json(*back, options.dry_run) : print_text(*back, options.dry_run);
+}
+
 }  // namespace
 
 void add_providers_rollback(CLI::App& providers, Globals& globals) {
   CLI::App* command =
       providers.add_subcommand("rollback", "Put back the version that was replaced last; twice is as never");
-  struct Flags {
-    std::string name;
-    Change change;
-  };
-  auto flags = std::make_shared<Flags>();
-  command->add_option("NAME", flags->name, "What `providers list` calls it")->required();
-  add_change(*command, flags->change);
-  command->callback([&globals, flags] {
-    const auto runtime = start(globals, std::chrono::seconds(30));
-    auto options = runtime::change_options(*runtime);
-    options.dry_run = flags->change.dry_run;
-    const auto back = provider::rollback_provider(flags->name, options);
-    if (!back) exit_with(back.error());
-    flags->change.as_json() ? print_json(*back, options.dry_run) : print_text(*back, options.dry_run);
-  });
+  add_change_of_one(*command, globals, roll_back);
 }
 
 }  // namespace cnspec::cli

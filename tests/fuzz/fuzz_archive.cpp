@@ -23,16 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path make_folder() {
-  std::string folder =
-      fs::is_directory("/dev/shm") ? "/dev/shm/cnspec-fuzz-XXXXXX" : "/tmp/cnspec-fuzz-XXXXXX";
-  require(::mkdtemp(folder.data()) != nullptr, "a folder can be made");
-  static const fs::path made = folder;
-  std::atexit([] {
-    std::error_code ignored;
-    fs::remove_all(made, ignored);
-  });
-  ::mkdir((made / "in").c_str(), 0700);
-  return made;
+  ::mkdir((scratch_folder() / "in").c_str(), 0700);
+  return scratch_folder();
 }
 
 // What a package begins with. A tar that is not compressed gets it in front, to come as far as its reader:

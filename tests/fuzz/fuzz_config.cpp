@@ -17,19 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// In memory where that is possible.
-fs::path make_file() {
-  std::string folder =
-      fs::is_directory("/dev/shm") ? "/dev/shm/cnspec-fuzz-XXXXXX" : "/tmp/cnspec-fuzz-XXXXXX";
-  require(::mkdtemp(folder.data()) != nullptr, "a folder can be made");
-  static const fs::path made = folder;
-  std::atexit([] {
-    std::error_code ignored;
-    fs::remove_all(made, ignored);
-  });
-  return made / "mondoo.yml";
-}
-
 void forget_environment() {
   std::string name;
   for (char** entry = environ; *entry != nullptr;) {
@@ -51,7 +38,7 @@ void expect_readable(const Error& error) {
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const fs::path file = (forget_environment(), make_file());
+  static const fs::path file = (forget_environment(), scratch_folder() / "mondoo.yml");
   {
     std::ofstream out(file, std::ios::binary | std::ios::trunc);
     out.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mount.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "auth/crypto.hpp"
 #include "support/cnspec.hpp"
 #include "support/http_server.hpp"
+#include "support/killed.hpp"
 
 namespace cnspec::test {
 namespace {
@@ -833,29 +833,10 @@ class CrashTest : public testing::Test {
     return inventory ? inventory->manifest.version : "";
   }
 
-  // In a child that is killed where its system call number `kill_at` begins. Returns whether it came that
-  // far.
+  // Killed where its system call number `kill_at` begins.
   template <class Work>
   bool killed(int kill_at, Work&& work) const {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
-      ::raise(SIGSTOP);
-      ::_exit(work() ? 0 : 1);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    for (int stops = 0; WIFSTOPPED(status); ++stops) {
-      if (stops == 2 * kill_at - 1) {  // each stops twice
-        ::kill(child, SIGKILL);
-        ::waitpid(child, &status, 0);
-        return true;
-      }
-      ::ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);
-      ::waitpid(child, &status, 0);
-    }
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-    return false;
+    return killed_at(2 * kill_at - 1, work);
   }
 
   TempDir home_;

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/file.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,11 +11,13 @@
 #include <thread>
 
 #include "config/config.hpp"
+#include "support/killed.hpp"
 #include "support/process.hpp"
 
 namespace cnspec::config {
 namespace {
 
+using test::killed_at;
 using test::read_file;
 using test::TempDir;
 
@@ -193,29 +194,9 @@ TEST(ConfigSaveTest, WritesOnlyIfTheKeyIsStillThat) {
 
 // ---- what a crash leaves ----
 
-// Saves in a child that is killed where its system call number `kill_at` begins, or is done. Returns whether
-// it came that far.
+// Saves, and is killed at that stop. Returns whether it came that far.
 bool save_and_kill(const std::filesystem::path& file, int kill_at) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
-    ::raise(SIGSTOP);
-    const bool good = save(file, {{"private_key", kPem}, {"name", "new"}}).has_value();
-    ::_exit(good ? 0 : 1);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  for (int stops = 0; WIFSTOPPED(status); ++stops) {
-    if (stops == kill_at) {
-      ::kill(child, SIGKILL);
-      ::waitpid(child, &status, 0);
-      return true;
-    }
-    ::ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);
-    ::waitpid(child, &status, 0);
-  }
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-  return false;
+  return killed_at(kill_at, [&] { return save(file, {{"private_key", kPem}, {"name", "new"}}).has_value(); });
 }
 
 TEST(ConfigSaveTest, KilledAtEverySystemCallItIsTheOldOrTheNew) {
