@@ -1,8 +1,11 @@
-// What both halves of the sandbox know. Inside core/provider only.
+// What the parts of the sandbox know of each other. Inside core/provider only.
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <string_view>
+
+#include "base/error.hpp"
 
 namespace cnspec::provider {
 
@@ -16,6 +19,14 @@ inline constexpr long kLandlockRestrictSelf = 446;
 
 // 0: there is none.
 int landlock_abi();
+
+// The steps of apply_sandbox() that are rooms of their own: landlock.cpp and seccomp.cpp. `sees_cuts`:
+// whether Landlock refuses to cut a file that may not be written, as it does from ABI 3.
+struct Sandbox;
+Result<void> restrict_files(const Sandbox& sandbox, int library, int abi);
+Result<void> restrict_calls(bool may_exec, bool sees_cuts);
+// With errno's meaning.
+Error cannot_confine(const std::string& what);
 
 // Removes the folder and what is in it, however deep and whatever its modes: it may have been a hostile hand
 // that filled it. Follows no link.

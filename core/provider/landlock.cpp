@@ -1,0 +1,174 @@
+// Landlock: files, and from its later versions TCP, other processes and abstract sockets.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+
+#include "base/fd.hpp"
+#include "provider/confine.hpp"
+#include "provider/sandbox.hpp"
+
+namespace cnspec::provider {
+namespace {
+
+// <linux/landlock.h>, of which Debian 12 has the first versions only.
+enum : std::uint64_t {
+  kExecute = 1 << 0,
+  kWriteFile = 1 << 1,
+  kReadFile = 1 << 2,
+  kReadDir = 1 << 3,
+  kRemoveDir = 1 << 4,
+  kRemoveFile = 1 << 5,
+  kMakeChar = 1 << 6,
+  kMakeDir = 1 << 7,
+  kMakeReg = 1 << 8,
+  kMakeSock = 1 << 9,
+  kMakeFifo = 1 << 10,
+  kMakeBlock = 1 << 11,
+  kMakeSym = 1 << 12,
+  kRefer = 1 << 13,     // ABI 2
+  kTruncate = 1 << 14,  // ABI 3
+  kIoctlDev = 1 << 15,  // ABI 5
+};
+constexpr std::uint64_t kRead = kReadFile | kReadDir;
+constexpr std::uint64_t kOfFiles = kExecute | kWriteFile | kReadFile | kTruncate | kIoctlDev;
+constexpr std::uint64_t kScratchRights = kRead | kWriteFile | kRemoveDir | kRemoveFile | kMakeDir | kMakeReg |
+                                         kMakeFifo | kMakeSym | kRefer | kTruncate;
+constexpr std::uint64_t kBindAndConnectTcp = 3;          // ABI 4
+constexpr std::uint64_t kAbstractSocketsAndSignals = 3;  // ABI 6
+
+struct RulesetAttributes {  // older kernels accept the longer struct when what they do not know is zero
+  std::uint64_t files;
+  std::uint64_t net;
+  std::uint64_t scopes;
+};
+struct [[gnu::packed]] PathRule {
+  std::uint64_t rights;
+  std::int32_t fd;
+};
+
+std::uint64_t rights_of(int abi) {
+  if (abi >= 5) return kIoctlDev * 2 - 1;
+  if (abi >= 3) return kTruncate * 2 - 1;
+  return abi >= 2 ? kRefer * 2 - 1 : kMakeSym * 2 - 1;
+}
+
+// What the loader, the C library and the language runtimes need.
+constexpr const char* kSystemFiles[] = {"/lib",
+                                        "/lib64",
+                                        "/usr/lib",
+                                        "/usr/lib64",
+                                        "/usr/local/lib",
+                                        "/usr/share/zoneinfo",
+                                        "/etc/ld.so.cache",
+                                        "/etc/localtime",
+                                        "/etc/nsswitch.conf",
+                                        "/proc/self",
+                                        "/proc/cpuinfo",
+                                        "/proc/meminfo",
+                                        "/proc/sys/vm/overcommit_memory",
+                                        "/sys/devices/system/cpu",
+                                        "/sys/kernel/mm/transparent_hugepage",
+                                        "/dev/null",
+                                        "/dev/zero",
+                                        "/dev/random",
+                                        "/dev/urandom"};
+// A program's loader has to be allowed to run like itself.
+constexpr const char* kLoaders[] = {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"};
+
+// A folder with a hidden file somewhere below is allowed entry by entry; more of them are not looked at.
+constexpr std::size_t kMaxEntries = 20000;
+
+class Landlock {
+ public:
+  Landlock(int ruleset, int abi, const std::vector<std::string>& hidden)
+      : ruleset_(ruleset), rights_(rights_of(abi)), hidden_(hidden) {}
+
+  // What is not there, or may not be opened, needs no rule.
+  void allow(const std::string& path, std::uint64_t rights, int flags = 0) {
+    const Fd fd(::open(path.c_str(), O_PATH | O_CLOEXEC | flags));
+    if (fd.get() >= 0) allow(fd.get(), rights);
+  }
+
+  // A folder's rights would be those of all that is below it.
+  void allow_running(const std::string& path) {
+    const Fd fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
+    struct stat info {};
+    if (fd.get() >= 0 && ::fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & 0111) != 0)
+      allow(fd.get(), kReadFile | kExecute);
+  }
+
+  void allow(int fd, std::uint64_t rights) {
+    struct stat info {};
+    if (::fstat(fd, &info) != 0) return;
+    if (!S_ISDIR(info.st_mode)) rights &= kOfFiles;
+    const PathRule rule{rights & rights_, fd};
+    // A memfd lies on no file system that could be ruled over (EBADFD), and is free anyway.
+    if (rule.rights != 0 && ::syscall(kLandlockAddRule, ruleset_, 1, &rule, 0) != 0 && errno != EBADFD)
+      error_ = errno;
+  }
+
+  // Without what is hidden below it. What is new in a folder above something hidden is not readable either,
+  // nor are symbolic links there followed, which may lead to it.
+  void allow_reading(const std::string& path) {
+    if (std::none_of(hidden_.begin(), hidden_.end(),
+                     [&](const std::string& h) { return h != path && lies_in(h, path); }))
+      return allow(path, kRead);
+    allow(path, kReadDir);  // the names alone
+    const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path.c_str()), ::closedir);
+    while (const dirent* entry = folder ? ::readdir(folder.get()) : nullptr) {
+      const std::string_view name = entry->d_name;
+      if (name == "." || name == ".." || entry->d_type == DT_LNK || ++entries_ > kMaxEntries) continue;
+      const std::string child = (path == "/" ? "" : path) + '/' + std::string(name);
+      if (std::find(hidden_.begin(), hidden_.end(), child) != hidden_.end()) continue;
+      allow_reading_entry(child);
+    }
+  }
+
+  int error() const { return error_; }
+
+ private:
+  void allow_reading_entry(const std::string& path) {
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) != 0 || S_ISLNK(info.st_mode)) return;
+    S_ISDIR(info.st_mode) ? allow_reading(path) : allow(path, kRead);
+  }
+
+  const int ruleset_;
+  const std::uint64_t rights_;
+  const std::vector<std::string>& hidden_;
+  std::size_t entries_ = 0;
+  int error_ = 0;
+};
+
+}  // namespace
+
+Result<void> restrict_files(const Sandbox& sandbox, int library, int abi) {
+  RulesetAttributes attributes{rights_of(abi), abi >= 4 ? kBindAndConnectTcp : 0,
+                               abi >= 6 ? kAbstractSocketsAndSignals : 0};
+  const Fd ruleset(static_cast<int>(::syscall(kLandlockCreateRuleset, &attributes, sizeof attributes, 0)));
+  if (ruleset.get() < 0) return fail(cannot_confine("Landlock's rules"));
+  Landlock rules(ruleset.get(), abi, sandbox.hidden);
+  for (const char* path : kSystemFiles) rules.allow(path, kRead);
+  rules.allow("/dev/null", kRead | kWriteFile);
+  rules.allow(library, kReadFile);
+  for (const std::string& path : sandbox.read) rules.allow_reading(path);
+  for (const std::string& path : sandbox.exec) rules.allow_running(path);
+  if (!sandbox.exec.empty()) {
+    for (const char* path : kLoaders) rules.allow(path, kReadFile | kExecute);
+  }
+  if (!sandbox.scratch.empty()) rules.allow(sandbox.scratch, kScratchRights, O_NOFOLLOW);
+  if (rules.error() != 0) {
+    errno = rules.error();
+    return fail(cannot_confine("a rule of Landlock"));
+  }
+  if (::syscall(kLandlockRestrictSelf, ruleset.get(), 0) != 0) return fail(cannot_confine("Landlock"));
+  return {};
+}
+
+}  // namespace cnspec::provider
