@@ -15,7 +15,7 @@
 #include "base/terminal.hpp"
 #include "base/text.hpp"
 #include "command.hpp"
-#include "provider/trust.hpp"
+#include "provider/trusted_file.hpp"
 
 namespace {
 

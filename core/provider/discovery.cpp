@@ -15,7 +15,7 @@
 #include "cnspec/provider.h"
 #include "provider/elf.hpp"
 #include "provider/lockfile.hpp"
-#include "provider/trust.hpp"
+#include "provider/trusted_file.hpp"
 
 namespace cnspec::provider {
 namespace {
@@ -59,9 +59,9 @@ bool is_folder(const fs::path& path) {
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-Result<Found> describe(Trust& folders, const fs::path& path, Origin origin,
+Result<Found> describe(PermissionChecker& permissions, const fs::path& path, Origin origin,
                        const std::shared_ptr<const TrustPolicy>& trust, bool alone) {
-  auto opened = open_for(origin, folders, path, trust.get(), alone);
+  auto opened = open_for(origin, permissions, path, trust.get(), alone);
   if (!opened) return fail(opened.error());
   auto section = read_elf_section(opened->file.fd(), opened->file.size(), CNSPEC_MANIFEST_SECTION);
   if (!section) return fail(section.error());
@@ -81,7 +81,7 @@ class Search {
   Inventory inventory;
 
   void folder(const Folder& folder) {
-    if (auto good = trust_.check_folder(folder.path); !good) {
+    if (auto good = permissions_.check_folder(folder.path); !good) {
       // The user's and the system's folders are allowed not to be there; one that was named has to be.
       const bool optional = folder.origin == Origin::kUser || folder.origin == Origin::kSystem;
       if (good.error().kind() != ErrorKind::kNotFound || !optional)
@@ -111,7 +111,8 @@ class Search {
                       Error("expected a name that ends in " + std::string(kSuffix), ErrorKind::kInvalid));
       }
       const std::string file = entry + std::string(kSuffix);
-      if (auto good = trust_.check_folder(path); !good) return refuse(path, folder.origin, good.error());
+      if (auto good = permissions_.check_folder(path); !good)
+        return refuse(path, folder.origin, good.error());
       path /= file;
       struct stat info {};
       if (::lstat(path.c_str(), &info) != 0) {
@@ -122,7 +123,7 @@ class Search {
     }
     const bool alone = entry.ends_with(kSuffix) && !std::binary_search(entries.begin(), entries.end(),
                                                                        entry + std::string(kSignatureSuffix));
-    auto found = describe(trust_, path, folder.origin, policy_, alone);
+    auto found = describe(permissions_, path, folder.origin, policy_, alone);
     if (!found) return refuse(path, folder.origin, found.error());
     add(std::move(*found));
   }
@@ -158,7 +159,7 @@ class Search {
   }
 
   const std::shared_ptr<const TrustPolicy> policy_;
-  Trust trust_;
+  PermissionChecker permissions_;
   std::unordered_map<std::string, fs::path> ids_;  // of the active ones, and where they are
   std::unordered_map<std::string, fs::path> names_;
 };
@@ -226,19 +227,19 @@ Inventory discover(const SearchOptions& options) {
   return std::move(search.inventory);
 }
 
-Result<VerifiedFile> open_for(Origin origin, Trust& trusted_folders, const fs::path& path,
+Result<VerifiedFile> open_for(Origin origin, PermissionChecker& permissions, const fs::path& path,
                               const TrustPolicy* trust, bool alone) {
   if (origin != Origin::kBundled)
-    return open_verified(trusted_folders, path, trust ? *trust : TrustPolicy{}, alone);
-  auto file = trusted_folders.open(path);
+    return open_verified(permissions, path, trust ? *trust : TrustPolicy{}, alone);
+  auto file = permissions.open(path);
   if (!file) return fail(file.error());
   return VerifiedFile{std::move(*file), {Signer::State::kBundled, "", ""}};
 }
 
 Result<Found> examine(const SearchOptions& options, const fs::path& file, Origin origin) {
-  Trust trust;
-  if (auto good = trust.check_folder(file.parent_path()); !good) return fail(good.error());
-  return describe(trust, file, origin, options.trust, false);
+  PermissionChecker permissions;
+  if (auto good = permissions.check_folder(file.parent_path()); !good) return fail(good.error());
+  return describe(permissions, file, origin, options.trust, false);
 }
 
 }  // namespace cnspec::provider

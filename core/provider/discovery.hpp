@@ -63,8 +63,9 @@ std::vector<Folder> search_folders(const SearchOptions& options, std::vector<Ref
 
 // Opens a file, which lies in a folder that was checked, and judges its signature as `trust` says; what is
 // bundled needs none. `alone` as of open_verified.
-Result<VerifiedFile> open_for(Origin origin, Trust& trusted_folders, const std::filesystem::path& path,
-                              const TrustPolicy* trust, bool alone = false);
+Result<VerifiedFile> open_for(Origin origin, PermissionChecker& permissions,
+                              const std::filesystem::path& path, const TrustPolicy* trust,
+                              bool alone = false);
 
 // One bad entry never hides the good ones. Order: folders as given, entries by name.
 Inventory discover(const SearchOptions& options);

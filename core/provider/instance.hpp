@@ -12,7 +12,7 @@
 #include "provider/provider.hpp"
 #include "provider/request.hpp"
 #include "provider/sink.hpp"
-#include "provider/trust.hpp"
+#include "provider/trusted_file.hpp"
 
 namespace cnspec::provider {
 

@@ -9,7 +9,7 @@
 #include "provider/load.hpp"
 #include "provider/network.hpp"
 #include "provider/provider.hpp"
-#include "provider/trust.hpp"
+#include "provider/trusted_file.hpp"
 
 namespace cnspec::provider {
 namespace {
@@ -85,9 +85,9 @@ Result<std::shared_ptr<Instance>> load(const Found& found) {
 
 Result<CheckedFile> open_checked(const Found& found) {
   if (!found.path.is_absolute()) return fail("expected an absolute path", ErrorKind::kInvalid);
-  Trust trust;
-  if (auto good = trust.check_folder(found.path.parent_path()); !good) return fail(good.error());
-  auto opened = open_for(found.origin, trust, found.path, found.trust.get());
+  PermissionChecker permissions;
+  if (auto good = permissions.check_folder(found.path.parent_path()); !good) return fail(good.error());
+  auto opened = open_for(found.origin, permissions, found.path, found.trust.get());
   if (!opened) return fail(opened.error());
   auto section = read_elf_section(opened->file.fd(), opened->file.size(), CNSPEC_MANIFEST_SECTION);
   if (!section) return fail(section.error());

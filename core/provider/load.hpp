@@ -6,7 +6,7 @@
 #include "base/error.hpp"
 #include "provider/discovery.hpp"
 #include "provider/manifest.hpp"
-#include "provider/trust.hpp"
+#include "provider/trusted_file.hpp"
 
 namespace cnspec::provider {
 

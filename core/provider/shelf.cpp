@@ -14,7 +14,7 @@
 
 #include "base/names.hpp"
 #include "base/text.hpp"
-#include "provider/trust.hpp"
+#include "provider/trusted_file.hpp"
 
 namespace cnspec::provider {
 namespace {
@@ -93,7 +93,7 @@ mode_t folder_mode() { return ::geteuid() == 0 ? 0755 : 0700; }
 
 // As far as it is there.
 Result<void> check_trusted(const fs::path& folder) {
-  auto good = Trust().check_folder(folder);
+  auto good = PermissionChecker().check_folder(folder);
   if (good || (good.error().kind() == ErrorKind::kNotFound && !is_there(folder))) return {};
   return fail(
       Error::wrap("providers in " + printable(folder.string()) + " would not be trusted", good.error()));

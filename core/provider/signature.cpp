@@ -134,9 +134,9 @@ Result<VerifiedFile> check_signature(TrustedFile file, const std::string* text, 
   return judged && policy.lock ? obey(*policy.lock, std::move(*judged), policy) : std::move(judged);
 }
 
-Result<VerifiedFile> open_verified(Trust& trust, const fs::path& path, const TrustPolicy& policy,
-                                   bool alone) {
-  auto file = trust.open(path);
+Result<VerifiedFile> open_verified(PermissionChecker& permissions, const fs::path& path,
+                                   const TrustPolicy& policy, bool alone) {
+  auto file = permissions.open(path);
   if (!file) return fail(file.error());
   if (alone) return check_signature(std::move(*file), nullptr, policy);
   auto text = read_small_file(path.string() + std::string(kSignatureSuffix), kMaxSignatureFile);

@@ -12,7 +12,7 @@
 #include "base/crypto.hpp"
 #include "base/error.hpp"
 #include "provider/minisign.hpp"
-#include "provider/trust.hpp"
+#include "provider/trusted_file.hpp"
 
 namespace cnspec::provider {
 
@@ -64,8 +64,8 @@ struct VerifiedFile {
 // Opens the file, which lies in a folder that was checked, and judges its signature. The error says who
 // signed and who is trusted, or how to sign. `alone`: the folder's list has no signature of it, so that none
 // is looked for.
-Result<VerifiedFile> open_verified(Trust& trust, const std::filesystem::path& path, const TrustPolicy& policy,
-                                   bool alone = false);
+Result<VerifiedFile> open_verified(PermissionChecker& permissions, const std::filesystem::path& path,
+                                   const TrustPolicy& policy, bool alone = false);
 
 // The same for a file that lies in no folder of providers yet; `signature` is the text of its .minisig, null
 // when it has none. `file` is what was opened.

@@ -29,7 +29,7 @@
 #include "provider/sandbox.hpp"
 #include "provider/schema.hpp"
 #include "provider/table.hpp"
-#include "provider/trust.hpp"
+#include "provider/trusted_file.hpp"
 #include "provider/verify.hpp"
 
 namespace cnspec::provider {
@@ -262,9 +262,9 @@ std::vector<std::unique_ptr<Connection>> connect_all(Subject& subject, Provider&
 
 // The manifest's bytes, as discovery reads them.
 Result<std::string> read_section(const std::filesystem::path& path) {
-  Trust trust;
-  if (auto good = trust.check_folder(path.parent_path()); !good) return fail(good.error());
-  auto file = trust.open(path);
+  PermissionChecker permissions;
+  if (auto good = permissions.check_folder(path.parent_path()); !good) return fail(good.error());
+  auto file = permissions.open(path);
   if (!file) return fail(file.error());
   return read_elf_section(file->fd(), file->size(), CNSPEC_MANIFEST_SECTION);
 }

@@ -3,7 +3,7 @@
 // the program ends by itself, the other providers work, and nothing of it is left.
 //
 // What the tables do not show is proven elsewhere, each at its part: every way in which a file can be cut or
-// lie (elf_test), owners and modes (trust_test), orders of folders and a thousand providers (discovery_test),
+// lie (elf_test), owners and modes (trusted_file_test), orders of folders and a thousand providers (discovery_test),
 // the rules of manifests (manifest_test), rows that break the ABI's rules (conformance_test), frames
 // (frame_test), and what the sandbox stops (sandbox_test).
 #include <dirent.h>

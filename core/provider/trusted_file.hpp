@@ -67,7 +67,7 @@ class Mapping {
 // Remembers what it found out about folders, for one command. Root trusts files of root alone; others trust
 // their own as well. Neither the file nor a folder on the way to it, through every link, may be writable by
 // group or others; above the provider folder, a sticky folder such as /tmp is no danger.
-class Trust {
+class PermissionChecker {
  public:
   // `folder` is absolute. An error when providers in it could be somebody else's.
   Result<void> check_folder(const std::filesystem::path& folder);

@@ -1,6 +1,6 @@
 // Whose files may be loaded, shown on real files, folders and links.
 
-#include "provider/trust.hpp"
+#include "provider/trusted_file.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -17,42 +17,42 @@ namespace {
 
 namespace fs = std::filesystem;
 using cnspec::ErrorKind;
-using cnspec::provider::Trust;
+using cnspec::provider::PermissionChecker;
 using cnspec::test::TempDir;
 
 constexpr uid_t kStranger = 54321;
 
 std::string open_error(const fs::path& file) {
-  Trust trust;
-  if (auto folder = trust.check_folder(file.parent_path()); !folder) return folder.error().message();
-  const auto opened = trust.open(file);
+  PermissionChecker permissions;
+  if (auto folder = permissions.check_folder(file.parent_path()); !folder) return folder.error().message();
+  const auto opened = permissions.open(file);
   return opened ? "" : opened.error().message();
 }
 
 std::string folder_error(const fs::path& folder) {
-  Trust trust;
-  const auto good = trust.check_folder(folder);
+  PermissionChecker permissions;
+  const auto good = permissions.check_folder(folder);
   return good ? "" : good.error().message();
 }
 
-TEST(Trust, OpensAFileOfOurs) {
+TEST(TrustedFile, OpensAFileOfOurs) {
   const TempDir folder;
   const auto path = folder.write("x.so", "contents", 0644);
-  Trust trust;
-  ASSERT_TRUE(trust.check_folder(folder.path()));
-  const auto file = trust.open(path);
+  PermissionChecker permissions;
+  ASSERT_TRUE(permissions.check_folder(folder.path()));
+  const auto file = permissions.open(path);
   ASSERT_TRUE(file) << file.error().message();
   EXPECT_EQ(file->path(), path);
   EXPECT_EQ(file->size(), 8u);
   EXPECT_TRUE(file->unchanged());
 }
 
-TEST(Trust, NoticesChangesOfAnOpenedFileAndNotOfItsPath) {
+TEST(TrustedFile, NoticesChangesOfAnOpenedFileAndNotOfItsPath) {
   const TempDir folder;
   const auto changed_by = [&](auto&& change) {
     const auto path = folder.write("x.so", "contents", 0644);
-    Trust trust;
-    const auto file = trust.open(path);
+    PermissionChecker permissions;
+    const auto file = permissions.open(path);
     change(path);
     return file && !file->unchanged();
   };
@@ -63,7 +63,7 @@ TEST(Trust, NoticesChangesOfAnOpenedFileAndNotOfItsPath) {
   EXPECT_TRUE(changed_by([](const fs::path& p) { fs::permissions(p, fs::perms(0600)); }));
 }
 
-TEST(Trust, RefusesWhatOthersCanWrite) {
+TEST(TrustedFile, RefusesWhatOthersCanWrite) {
   const TempDir folder;
   EXPECT_EQ(open_error(folder.write("world.so", "x", 0666)), "the file is writable by everybody (mode 0666)");
   EXPECT_EQ(open_error(folder.write("group.so", "x", 0664)), "the file is writable by its group (mode 0664)");
@@ -83,18 +83,18 @@ TEST(Trust, RefusesWhatOthersCanWrite) {
   EXPECT_EQ(open_error(inside), "") << "above it, sticky does";
 }
 
-TEST(Trust, SaysHowToMendIt) {
+TEST(TrustedFile, SaysHowToMendIt) {
   const TempDir folder;
-  Trust trust;
+  PermissionChecker permissions;
   const auto path = folder.write("world.so", "x", 0666);
-  const auto file = trust.open(path);
+  const auto file = permissions.open(path);
   ASSERT_FALSE(file);
   EXPECT_EQ(file.error().kind(), ErrorKind::kUntrusted);
   EXPECT_EQ(file.error().hint(), "chmod go-w '" + path.string() + "'");
 }
 
 // Only root can give files away; anybody else meets files of others where root left some.
-TEST(Trust, RefusesWhatBelongsToAStranger) {
+TEST(TrustedFile, RefusesWhatBelongsToAStranger) {
   const TempDir folder;
   if (::geteuid() != 0) {
     EXPECT_EQ(folder_error("/root/x").substr(0, 5), "/root") << "a folder that we may not enter";
@@ -125,7 +125,7 @@ TEST(Trust, RefusesWhatBelongsToAStranger) {
             "the folder " + (folder / "theirs").string() + " is writable by everybody (mode 0777)");
 }
 
-TEST(Trust, FollowsLinksToTheirEnd) {
+TEST(TrustedFile, FollowsLinksToTheirEnd) {
   const TempDir folder;
   folder.write("real/x.so", "x");
   folder.write("open/y.so", "x");
@@ -141,11 +141,11 @@ TEST(Trust, FollowsLinksToTheirEnd) {
             "the folder " + (folder / "open").string() + " is writable by everybody (mode 0777)");
   EXPECT_EQ(open_error(folder / "dangling.so"), "a link to a file that does not exist");
   EXPECT_EQ(open_error(folder / "loop.so"), "a link that leads back to itself");
-  Trust trust;
-  EXPECT_EQ(trust.open(folder / "winding.so")->path(), folder / "real/x.so");
+  PermissionChecker permissions;
+  EXPECT_EQ(permissions.open(folder / "winding.so")->path(), folder / "real/x.so");
 }
 
-TEST(Trust, OpensNothingButRegularFiles) {
+TEST(TrustedFile, OpensNothingButRegularFiles) {
   const TempDir folder;
   ASSERT_EQ(::mkfifo((folder / "fifo.so").c_str(), 0600), 0);
   fs::create_directory(folder / "folder.so");
@@ -165,7 +165,7 @@ TEST(Trust, OpensNothingButRegularFiles) {
   ::close(listener);
 }
 
-TEST(Trust, SaysWhatAFolderIsInstead) {
+TEST(TrustedFile, SaysWhatAFolderIsInstead) {
   const TempDir folder;
   const auto file = folder.write("file", "x");
   EXPECT_EQ(folder_error(file), file.string() + " is no folder");

@@ -1,4 +1,4 @@
-#include "provider/trust.hpp"
+#include "provider/trusted_file.hpp"
 
 #include <fcntl.h>
 #include <sys/auxv.h>
@@ -151,7 +151,7 @@ Mapping::~Mapping() {
   if (at_) ::munmap(at_, size_);
 }
 
-Result<void> Trust::check_one(const std::filesystem::path& folder, bool sticky_is_safe) {
+Result<void> PermissionChecker::check_one(const std::filesystem::path& folder, bool sticky_is_safe) {
   const auto key = std::make_pair(folder.string(), sticky_is_safe);
   if (const auto it = seen_.find(key); it != seen_.end()) return it->second;
   const auto judge = [&]() -> Result<void> {
@@ -169,7 +169,7 @@ Result<void> Trust::check_one(const std::filesystem::path& folder, bool sticky_i
   return seen_.emplace(key, judge()).first->second;
 }
 
-Result<std::filesystem::path> Trust::follow(const std::filesystem::path& path) {
+Result<std::filesystem::path> PermissionChecker::follow(const std::filesystem::path& path) {
   constexpr int kMaxLinks = 40;
   std::filesystem::path at = "/";
   std::vector<std::filesystem::path> rest;  // the next part is the last
@@ -213,13 +213,13 @@ Result<std::filesystem::path> Trust::follow(const std::filesystem::path& path) {
   return at;
 }
 
-Result<void> Trust::check_folder(const std::filesystem::path& folder) {
+Result<void> PermissionChecker::check_folder(const std::filesystem::path& folder) {
   auto real = follow(folder);
   if (!real) return fail(real.error());
   return check_one(*real, false);
 }
 
-Result<TrustedFile> Trust::open(const std::filesystem::path& file) {
+Result<TrustedFile> PermissionChecker::open(const std::filesystem::path& file) {
   std::filesystem::path path = file;
   // Non-blocking: opening a FIFO must not wait for a writer.
   constexpr int kFlags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
