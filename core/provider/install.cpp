@@ -13,8 +13,8 @@
 #include "base/interrupt.hpp"
 #include "base/names.hpp"
 #include "base/text.hpp"
+#include "provider/install_root.hpp"
 #include "provider/sandbox.hpp"
-#include "provider/shelf.hpp"
 
 namespace cnspec::provider {
 namespace {
@@ -218,17 +218,17 @@ Error nothing_to_remove(const std::string& name, const fs::path& folder, const I
 }
 
 // Nothing in a dry run, which only asks whether it could be opened.
-Result<std::optional<Shelf>> open_shelf(const fs::path& folder, const InstallOptions& options) {
+Result<std::optional<InstallRoot>> open_install_root(const fs::path& folder, const InstallOptions& options) {
   if (options.dry_run) {
-    if (auto good = check_shelf(folder); !good) return fail(good.error());
+    if (auto good = check_install_root(folder); !good) return fail(good.error());
     return std::nullopt;
   }
-  auto opened = Shelf::open(folder, options.deadline);
+  auto opened = InstallRoot::open(folder, options.deadline);
   if (!opened) return fail(opened.error());
   return std::move(*opened);
 }
 
-Result<void> remove_files(Shelf& shelf, const std::string& name, const fs::path& folder,
+Result<void> remove_files(InstallRoot& root, const std::string& name, const fs::path& folder,
                           const std::vector<fs::path>& files) {
   for (const fs::path& path : files) {
     if (path == folder / name || path == previous_folder(folder, name)) continue;
@@ -236,7 +236,7 @@ Result<void> remove_files(Shelf& shelf, const std::string& name, const fs::path&
     fs::remove_all(path, ec);
     if (ec) return fail(printable(path.string()) + " cannot be removed: " + ec.message());
   }
-  return shelf.drop(name);
+  return root.drop(name);
 }
 
 }  // namespace
@@ -273,19 +273,19 @@ Result<Installed> install_package(const Package& package, const Expected& expect
   auto folder = install_folder(options.search);
   if (!folder) return fail(folder.error());
   if (options.dry_run) {
-    if (auto good = check_shelf(folder->path); !good) return fail(good.error());
+    if (auto good = check_install_root(folder->path); !good) return fail(good.error());
     const interrupt::Hold hold;
     auto scratch = Scratch::make();
     if (!scratch) return fail(scratch.error());
     return prepare(package, expected, *folder, scratch->path(), options);
   }
-  auto shelf = Shelf::open(folder->path, options.deadline);
-  if (!shelf) return fail(shelf.error());
-  auto staged = shelf->stage();
+  auto root = InstallRoot::open(folder->path, options.deadline);
+  if (!root) return fail(root.error());
+  auto staged = root->stage();
   if (!staged) return fail(staged.error());
   auto report = prepare(package, expected, *folder, *staged, options);
   if (!report || report->unchanged) return report;
-  if (auto put = shelf->put(report->provider.manifest.name); !put) return fail(put.error());
+  if (auto put = root->put(report->provider.manifest.name); !put) return fail(put.error());
   return report;
 }
 
@@ -300,8 +300,8 @@ Result<Removed> remove_provider(const std::string& name, const InstallOptions& o
 
   Removed report;
   report.name = name;
-  auto shelf = open_shelf(folder->path, options);
-  if (!shelf) return fail(shelf.error());
+  auto root = open_install_root(folder->path, options);
+  if (!root) return fail(root.error());
   report.files = files_of(name, folder->path, inventory);
   for (const Found* found : all(inventory)) {
     if (found->manifest.name != name) continue;
@@ -315,8 +315,8 @@ Result<Removed> remove_provider(const std::string& name, const InstallOptions& o
       report.now = *found;
     }
   }
-  if (*shelf) {
-    if (auto removed = remove_files(**shelf, name, folder->path, report.files); !removed)
+  if (*root) {
+    if (auto removed = remove_files(**root, name, folder->path, report.files); !removed)
       return fail(removed.error());
   }
   return report;
@@ -352,8 +352,8 @@ Result<RolledBack> rollback_provider(const std::string& name, const InstallOptio
   // What a killed process left may hold it as well, so only a missing folder is a sure sign.
   if (!is_there(folder->path)) return nothing();
 
-  auto shelf = open_shelf(folder->path, options);
-  if (!shelf) return fail(shelf.error());
+  auto root = open_install_root(folder->path, options);
+  if (!root) return fail(root.error());
   if (!is_there(before)) return nothing();
   auto found = examine(options.search, library_in(before, name), folder->origin);
   if (!found) {
@@ -373,8 +373,8 @@ Result<RolledBack> rollback_provider(const std::string& name, const InstallOptio
   report.provider.path = library_in(place, name);
   report.before = version_in_place(report.provider.path, inventory);
   report.by = shadows(report.provider, inventory, Order(options.search));
-  if (*shelf) {
-    if (auto swapped = (*shelf)->swap(name); !swapped) return fail(swapped.error());
+  if (*root) {
+    if (auto swapped = (*root)->swap(name); !swapped) return fail(swapped.error());
   }
   return report;
 }

@@ -1,4 +1,4 @@
-#include "provider/shelf.hpp"
+#include "provider/install_root.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -116,19 +116,20 @@ fs::path previous_folder(const fs::path& folder, const std::string& name) {
   return beside(folder, name, kPrevious);
 }
 
-Result<void> check_shelf(const fs::path& folder) {
+Result<void> check_install_root(const fs::path& folder) {
   if (is_there(folder)) return check_there(folder);
   const fs::path above = nearest(folder.parent_path());
   if (::access(above.c_str(), W_OK | X_OK) == 0) return check_trusted(folder);
   return fail(not_writable(above, "the folder " + printable(folder.string()) + " cannot be made"));
 }
 
-Shelf::Made::~Made() {
+InstallRoot::Made::~Made() {
   // Those with something in them stay.
   for (auto it = folders.rbegin(); it != folders.rend(); ++it) ::rmdir(it->c_str());
 }
 
-Result<Shelf> Shelf::open(const fs::path& folder, std::chrono::steady_clock::time_point deadline) {
+Result<InstallRoot> InstallRoot::open(const fs::path& folder,
+                                      std::chrono::steady_clock::time_point deadline) {
   Made made;
   std::vector<fs::path> missing;
   for (fs::path at = folder; !is_there(at) && at.has_relative_path(); at = at.parent_path())
@@ -148,17 +149,17 @@ Result<Shelf> Shelf::open(const fs::path& folder, std::chrono::steady_clock::tim
                              "the providers in " + printable(folder.string()) + " are being changed by",
                              deadline, FileLock::Need::kRequired);
   if (!lock) return fail(lock.error());
-  Shelf shelf(folder, std::move(made), std::move(*lock));
-  if (auto settled = shelf.settle(); !settled) return fail(settled.error());
-  return shelf;
+  InstallRoot root(folder, std::move(made), std::move(*lock));
+  if (auto recovered = root.recover(); !recovered) return fail(recovered.error());
+  return root;
 }
 
-Shelf::~Shelf() {
+InstallRoot::~InstallRoot() {
   if (!folder_.empty()) clear(folder_ / kUnpacking);
 }
 
 // Out of the way by one rename, so that what is half deleted is never taken for what it was.
-Result<void> Shelf::clear(const fs::path& path) {
+Result<void> InstallRoot::clear(const fs::path& path) {
   const fs::path rubbish = folder_ / kUnpacking;
   if (!is_there(path)) return {};
   if (path != rubbish) {
@@ -168,7 +169,7 @@ Result<void> Shelf::clear(const fs::path& path) {
   return remove_tree(rubbish);
 }
 
-Result<void> Shelf::settle_one(const std::string& entry) {
+Result<void> InstallRoot::recover_one(const std::string& entry) {
   const fs::path path = folder_ / entry;
   if (entry.front() != '.') {
     // Once in place it is like any other. Nothing to remove, or nothing that anybody put there through us.
@@ -191,7 +192,7 @@ Result<void> Shelf::settle_one(const std::string& entry) {
   return {};
 }
 
-Result<void> Shelf::settle() {
+Result<void> InstallRoot::recover() {
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(folder_.c_str()), &::closedir);
   if (!dir) return failed(folder_, "cannot be read");
   std::vector<std::string> entries;
@@ -202,18 +203,18 @@ Result<void> Shelf::settle() {
   std::sort(entries.begin(), entries.end());
   if (auto cleared = clear(folder_ / kUnpacking); !cleared) return cleared;
   for (const std::string& entry : entries) {
-    if (auto settled = settle_one(entry); !settled) return settled;
+    if (auto recovered = recover_one(entry); !recovered) return recovered;
   }
   return {};
 }
 
-Result<fs::path> Shelf::stage() {
+Result<fs::path> InstallRoot::stage() {
   const fs::path staged = folder_ / kUnpacking;
   if (::mkdir(staged.c_str(), 0700) != 0) return failed(staged, "cannot be made");
   return staged;
 }
 
-Result<void> Shelf::put(const std::string& name) {
+Result<void> InstallRoot::put(const std::string& name) {
   const fs::path staged = folder_ / kUnpacking;
   const fs::path coming = beside(folder_, name, kNew);
   const fs::path place = folder_ / name;
@@ -229,18 +230,18 @@ Result<void> Shelf::put(const std::string& name) {
     made_.folders.clear();
     switched = sync_folder(folder_);
   }
-  const auto settled = settle();  // keeps what was in place, or throws away what did not get there
-  return switched ? settled : switched;
+  const auto recovered = recover();  // keeps what was in place, or throws away what did not get there
+  return switched ? recovered : switched;
 }
 
-Result<void> Shelf::swap(const std::string& name) {
+Result<void> InstallRoot::swap(const std::string& name) {
   const fs::path place = folder_ / name;
   const fs::path before = beside(folder_, name, kPrevious);
   auto switched = is_there(place) ? exchange(before, place) : move(before, place);
   return switched ? sync_folder(folder_) : switched;
 }
 
-Result<void> Shelf::drop(const std::string& name) {
+Result<void> InstallRoot::drop(const std::string& name) {
   const fs::path place = folder_ / name;
   const fs::path removed = beside(folder_, name, kRemoved);
   if (is_there(place)) {
@@ -249,7 +250,7 @@ Result<void> Shelf::drop(const std::string& name) {
   } else if (auto cleared = clear(beside(folder_, name, kPrevious)); !cleared) {
     return cleared;
   }
-  return settle();
+  return recover();
 }
 
 }  // namespace cnspec::provider

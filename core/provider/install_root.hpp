@@ -28,20 +28,20 @@ bool is_there(const std::filesystem::path& path);
 
 std::filesystem::path previous_folder(const std::filesystem::path& folder, const std::string& name);
 
-// Whether Shelf::open could succeed: trusted as far as it is there, and writable. Changes nothing.
-Result<void> check_shelf(const std::filesystem::path& folder);
+// Whether InstallRoot::open could succeed: trusted as far as it is there, and writable. Changes nothing.
+Result<void> check_install_root(const std::filesystem::path& folder);
 
-class Shelf {
+class InstallRoot {
  public:
   // Makes the folder when it is missing, waits for the others that change it, and puts right what one left
   // behind that was killed.
-  static Result<Shelf> open(const std::filesystem::path& folder,
-                            std::chrono::steady_clock::time_point deadline);
-  Shelf(Shelf&&) = default;
+  static Result<InstallRoot> open(const std::filesystem::path& folder,
+                                  std::chrono::steady_clock::time_point deadline);
+  InstallRoot(InstallRoot&&) = default;
   // What was staged and not put in place is gone, and so is the folder when it was made for nothing.
-  ~Shelf();
+  ~InstallRoot();
 
-  // An empty folder (0700) on this shelf.
+  // An empty folder (0700) below this one.
   Result<std::filesystem::path> stage();
   // What was staged takes the place of NAME, which is kept as the version before.
   Result<void> put(const std::string& name);
@@ -57,14 +57,14 @@ class Shelf {
     Made(Made&& other) noexcept : folders(std::exchange(other.folders, {})) {}
     ~Made();
   };
-  Shelf(std::filesystem::path folder, Made made, FileLock lock)
+  InstallRoot(std::filesystem::path folder, Made made, FileLock lock)
       : folder_(std::move(folder)),
         hold_(std::make_unique<interrupt::Hold>()),
         made_(std::move(made)),
         lock_(std::move(lock)) {}
-  Result<void> settle();
+  Result<void> recover();
   Result<void> clear(const std::filesystem::path& path);
-  Result<void> settle_one(const std::string& entry);
+  Result<void> recover_one(const std::string& entry);
 
   std::filesystem::path folder_;
   std::unique_ptr<interrupt::Hold> hold_;  // the end waits until all is as it was, or as it shall be
