@@ -1,0 +1,218 @@
+#include "provider/verify/process.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "base/fd.hpp"
+#include "base/text.hpp"
+#include "provider/sandbox.hpp"
+
+namespace cnspec::provider::checks {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kMaxOutput = 64 << 10;   // kept of what a child prints
+constexpr std::size_t kMaxReport = 64 << 20;   // read of what it reports
+constexpr std::chrono::milliseconds kPoll{5};  // how soon an end is noticed that no pipe tells of
+
+struct Pipe {
+  Fd read, write;
+};
+
+Result<Pipe> make_pipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return fail(std::string("a pipe: ") + std::strerror(errno));
+  Pipe out{Fd(ends[0]), Fd(ends[1])};
+  // The child's end is an ordinary one.
+  ::fcntl(ends[1], F_SETFL, 0);
+  return out;
+}
+
+// The request may hold secrets: it is never on a disk nor in an argument.
+Result<Fd> in_memory(const std::string& text) {
+  Fd file(::memfd_create("cnspec-verify", MFD_CLOEXEC));
+  if (file.get() < 0 || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      ::lseek(file.get(), 0, SEEK_SET) != 0) {
+    return fail(std::string("memory for the request: ") + std::strerror(errno));
+  }
+  return file;
+}
+
+// Takes what is there; false at the end of it.
+bool drain(const Fd& from, std::string& to, std::size_t most) {
+  char buffer[4096];
+  while (true) {
+    const ssize_t got = ::read(from.get(), buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return true;
+    if (got == 0) return false;
+    to.append(buffer, std::min(static_cast<std::size_t>(got), most - std::min(most, to.size())));
+  }
+}
+
+// The children of this process, those that it adopted among them.
+std::set<pid_t> children() {
+  std::set<pid_t> out;
+  std::error_code failed;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", failed)) {
+    std::ifstream list(task.path() / "children");
+    for (pid_t pid = 0; list >> pid;) out.insert(pid);
+  }
+  return out;
+}
+
+std::string name_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/comm");
+  std::string name;
+  std::getline(file, name);
+  return printable(name);
+}
+
+// One child from its start to its end, when no process of it is left.
+class Child {
+ public:
+  static Result<Ended> run(const std::vector<std::string>& argv, const std::string& input,
+                           std::chrono::milliseconds limit) {
+    Child child;
+    // What one that has to be killed leaves there goes with it.
+    const auto scratch = Scratch::make();
+    if (!scratch) return fail(scratch.error());
+    if (auto started = child.start(argv, input, scratch->path()); !started) return fail(started.error());
+    child.watch(Clock::now() + limit);
+    child.finish();
+    return std::move(child.ended_);
+  }
+
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+ private:
+  Child() = default;
+
+  Result<void> start(const std::vector<std::string>& argv, const std::string& input,
+                     const std::filesystem::path& temporary) {
+    auto request = in_memory(input);
+    auto report = make_pipe();
+    auto out = make_pipe();
+    auto err = make_pipe();
+    if (!request) return fail(request.error());
+    for (const auto* pipe : {&report, &out, &err}) {
+      if (!*pipe) return fail(pipe->error());
+    }
+    before_ = children();
+
+    posix_spawn_file_actions_t files;
+    ::posix_spawn_file_actions_init(&files);
+    // The last one may take the place of another's source, which is used by then.
+    ::posix_spawn_file_actions_adddup2(&files, request->get(), STDIN_FILENO);
+    ::posix_spawn_file_actions_adddup2(&files, out->write.get(), STDOUT_FILENO);
+    ::posix_spawn_file_actions_adddup2(&files, err->write.get(), STDERR_FILENO);
+    ::posix_spawn_file_actions_adddup2(&files, report->write.get(), 3);
+    posix_spawnattr_t attributes;
+    ::posix_spawnattr_init(&attributes);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    std::vector<char*> words;
+    for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
+    words.push_back(nullptr);
+    std::string tmpdir = "TMPDIR=" + temporary.string();
+    std::vector<char*> environment = {tmpdir.data()};
+    for (char** variable = environ; *variable; ++variable) {
+      if (!std::string_view(*variable).starts_with("TMPDIR=")) environment.push_back(*variable);
+    }
+    environment.push_back(nullptr);
+    const int failed = ::posix_spawn(&pid_, words[0], &files, &attributes, words.data(), environment.data());
+    ::posix_spawn_file_actions_destroy(&files);
+    ::posix_spawnattr_destroy(&attributes);
+    if (failed != 0) return fail("cannot start " + argv[0] + ": " + std::strerror(failed));
+    report_ = std::move(report->read);
+    out_ = std::move(out->read);
+    err_ = std::move(err->read);
+    return {};
+  }
+
+  // Until it has ended or has to.
+  void watch(Clock::time_point end) {
+    while (true) {
+      siginfo_t info{};
+      // It stays a zombie for now, so that nobody else gets its number.
+      if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+          info.si_pid == pid_)
+        return;
+      if (Clock::now() >= end) {
+        ended_.timed_out = true;
+        return;
+      }
+      pollfd ready[] = {{report_.get(), POLLIN, 0}, {out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}};
+      ::poll(ready, 3, static_cast<int>(kPoll.count()));
+      take();
+    }
+  }
+
+  // Nothing of it may be left: neither its group nor those who left the group.
+  void finish() {
+    if (!ended_.timed_out) {
+      for (const pid_t pid : children()) {
+        if (pid != pid_ && !before_.contains(pid)) ended_.orphans.push_back(name_of(pid));
+      }
+    }
+    ::kill(-pid_, SIGKILL);
+    while (::waitpid(pid_, &ended_.status, 0) < 0 && errno == EINTR) {
+    }
+    // What a dying orphan had started is adopted in its turn.
+    for (auto left = adopted(); !left.empty(); left = adopted()) {
+      for (const pid_t pid : left) ::kill(pid, SIGKILL);
+      for (const pid_t pid : left) {
+        while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+        }
+      }
+    }
+    take();
+  }
+
+  std::set<pid_t> adopted() const {
+    std::set<pid_t> out;
+    for (const pid_t pid : children()) {
+      if (!before_.contains(pid)) out.insert(pid);
+    }
+    return out;
+  }
+
+  void take() {
+    const std::pair<Fd*, std::pair<std::string*, std::size_t>> streams[] = {
+        {&report_, {&ended_.report, kMaxReport}},
+        {&out_, {&ended_.out, kMaxOutput}},
+        {&err_, {&ended_.err, kMaxOutput}}};
+    for (const auto& [from, to] : streams) {
+      if (*from && !drain(*from, *to.first, to.second)) from->reset();
+    }
+  }
+
+  pid_t pid_ = -1;
+  std::set<pid_t> before_;  // children of ours that have nothing to do with this
+  Fd report_, out_, err_;
+  Ended ended_;
+};
+
+}  // namespace
+
+Result<Ended> run_alone(const std::vector<std::string>& argv, const std::string& input,
+                        std::chrono::milliseconds limit) {
+  return Child::run(argv, input, limit);
+}
+
+}  // namespace cnspec::provider::checks
