@@ -6,8 +6,10 @@
 #include "base/names.hpp"
 #include "base/text.hpp"
 #include "connectors.hpp"
+#include "packages/known_connectors.hpp"
 #include "options.hpp"
 #include "providers_registry.hpp"
+#include "runtime/registry_url.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -64,7 +66,7 @@ std::optional<Error> missing(runtime::Runtime& runtime, const Globals& globals, 
                              const std::string& word, const std::vector<std::string>& known) {
   Error unknown = Error("no installed provider has a connector " + quoted_if_needed(word), ErrorKind::kUsage)
                       .hint("installed are: " + join(known, ", "));
-  const std::string owner = runtime::provider_for_connector(word);
+  const std::string owner = packages::provider_for_connector(word);
   const std::string like = closest(word, known);
   if (owner == word && !like.empty()) {
     return Error(unknown.what() + "; did you mean " + like + "?", ErrorKind::kUsage)

@@ -1,4 +1,4 @@
-#include "runtime/login.hpp"
+#include "registration/login.hpp"
 
 #include <unistd.h>
 
@@ -17,7 +17,7 @@ namespace {
 struct Flags {
   std::optional<std::string> token, token_file;
   std::vector<std::string> annotations;
-  runtime::LoginRequest request;
+  registration::LoginRequest request;
 };
 
 constexpr std::size_t kMaxToken = 64 * 1024;
@@ -89,9 +89,9 @@ Result<std::string> ask_for_token(const Globals& globals) {
   return std::string(trimmed);
 }
 
-Result<std::string> log_in(runtime::Runtime& runtime, const runtime::LoginRequest& request) {
+Result<std::string> log_in(runtime::Runtime& runtime, const registration::LoginRequest& request) {
   const Progress progress("registering with Mondoo Platform");
-  return runtime::login(runtime, request, {print_info, print_warning});
+  return registration::login(runtime, request, {print_info, print_warning});
 }
 
 void run(Globals& globals, Flags& flags) {

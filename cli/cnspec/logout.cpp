@@ -1,4 +1,4 @@
-#include "runtime/logout.hpp"
+#include "registration/logout.hpp"
 
 #include <unistd.h>
 
@@ -13,7 +13,7 @@ namespace {
 
 struct Flags {
   bool force = false;
-  runtime::LogoutRequest request;
+  registration::LogoutRequest request;
 };
 
 // Reads what the user types, up to the end of the line or of the input.
@@ -44,16 +44,16 @@ void confirm(const config::Config& config) {
   throw Exit{kFailed};
 }
 
-Result<void> log_out(runtime::Runtime& runtime, const runtime::LogoutRequest& request) {
+Result<void> log_out(runtime::Runtime& runtime, const registration::LogoutRequest& request) {
   const Progress progress("telling Mondoo Platform");
-  return runtime::logout(runtime, request, {print_info, print_warning});
+  return registration::logout(runtime, request, {print_info, print_warning});
 }
 
 void run(Globals& globals, const Flags& flags) {
   const auto config = config::load(globals.config);
   if (!config) exit_unusable(globals, config.error());
   print_config_line(config->source);
-  if (auto good = runtime::check_logged_in(*config); !good) exit_with(good.error());
+  if (auto good = registration::check_logged_in(*config); !good) exit_with(good.error());
   if (!flags.force) confirm(*config);
 
   const auto runtime = start(globals, std::chrono::seconds(10));

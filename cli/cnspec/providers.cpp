@@ -2,7 +2,7 @@
 #include "providers.hpp"
 
 #include "base/text.hpp"
-#include "runtime/packages.hpp"
+#include "packages/install.hpp"
 
 namespace cnspec::cli {
 
@@ -34,7 +34,7 @@ void add_change_of_one(CLI::App& command, Globals& globals, ChangeOne change) {
   add_change(command, flags->change);
   command.callback([&globals, flags, change] {
     const auto runtime = start(globals, std::chrono::seconds(30));
-    auto options = runtime::change_options(*runtime);
+    auto options = packages::change_options(*runtime);
     options.dry_run = flags->change.dry_run;
     change(flags->name, options, flags->change.as_json());
   });

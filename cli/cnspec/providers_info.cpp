@@ -7,8 +7,8 @@
 
 #include "base/fd.hpp"
 #include "base/text.hpp"
+#include "packages/install.hpp"
 #include "providers.hpp"
-#include "runtime/packages.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -148,7 +148,7 @@ std::string render_json(const Info& info) {
 }
 
 Result<Info> of_package(const runtime::Runtime& runtime, const std::string& file) {
-  auto options = runtime::install_options(runtime);
+  auto options = packages::install_options(runtime);
   if (!options) return fail(options.error());
   const Fd fd(::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (!fd) return fail("the package " + printable(file) + " cannot be opened: " + std::strerror(errno));

@@ -8,9 +8,9 @@
 #include "base/names.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "packages/download.hpp"
 #include "providers.hpp"
 #include "providers_registry.hpp"
-#include "runtime/download.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -85,21 +85,21 @@ Result<Installed> install_file(runtime::Runtime& runtime, const Flags& flags) {
 }
 
 Result<Installed> install_url(runtime::Runtime& runtime, const Flags& flags) {
-  auto url = runtime::check_download_url(flags.url, !flags.sha256.empty());
+  auto url = packages::check_download_url(flags.url, !flags.sha256.empty());
   if (!url) return fail(url.error());
-  auto wanted = expected(flags, runtime::file_name_of_url(flags.url));
+  auto wanted = expected(flags, packages::file_name_of_url(flags.url));
   if (!wanted) return fail(wanted.error());
   auto file = provider::TemporaryFile::make();
   if (!file) return fail(file.error());
   {
     Progress progress("downloading " + upstream::shown_url(flags.url));
-    runtime::DownloadLimits limits;
+    packages::DownloadLimits limits;
     limits.size = provider::PackageLimits().package;
     limits.silence =
         std::chrono::duration_cast<std::chrono::milliseconds>(*parse_duration(flags.registry.silence));
-    auto done = runtime::download(
+    auto done = packages::download(
         runtime, flags.url, file->fd(), limits, [&](std::uint64_t got, std::uint64_t whole) {
-          progress.say(progress_text(runtime::file_name_of_url(flags.url), got, whole));
+          progress.say(progress_text(packages::file_name_of_url(flags.url), got, whole));
         });
     if (!done) return fail(done.error());
   }

@@ -6,13 +6,14 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "packages/install.hpp"
+#include "packages/relock.hpp"
 #include "providers_registry.hpp"
-#include "runtime/packages.hpp"
 
 namespace cnspec::cli {
 namespace {
 
-using runtime::Relock;
+using packages::Relock;
 
 struct Flags {
   std::vector<std::string> names, platforms;
@@ -61,14 +62,14 @@ std::string render_json(const Relock& relock, bool dry_run) {
 }
 
 void run(const Globals& globals, const Flags& flags) {
-  const auto names = parse_wanted(flags.names);
-  std::vector<runtime::PlatformName> platforms;
+  const auto names = parse_provider_specs(flags.names);
+  std::vector<packages::PlatformName> platforms;
   for (const std::string& word : flags.platforms) {
-    auto platform = runtime::parse_platform(word);
+    auto platform = packages::parse_platform(word);
     if (!platform) exit_with(platform.error());
     platforms.push_back(std::move(*platform));
   }
-  if (platforms.empty()) platforms.push_back(runtime::this_platform());
+  if (platforms.empty()) platforms.push_back(packages::this_platform());
 
   Globals own = globals;
   own.makes_lock = true;
@@ -79,11 +80,11 @@ void run(const Globals& globals, const Flags& flags) {
               "providers_lock",
               ErrorKind::kUsage));
   }
-  auto tools = runtime::package_tools();
+  auto tools = packages::package_tools();
   if (!tools) exit_with(tools.error());
   const auto relock = [&] {
     Registry registry(*runtime, flags.registry);
-    return runtime::relock(*runtime, registry.source(), names, platforms, *tools);
+    return packages::relock(*runtime, registry.source(), names, platforms, *tools);
   }();
   if (!relock) exit_with(relock.error());
   if (flags.change.dry_run) {

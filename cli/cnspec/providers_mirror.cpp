@@ -1,5 +1,6 @@
 // cnspec providers mirror: what is pinned, as a folder to be a registry from.
 #include "base/text.hpp"
+#include "packages/mirror.hpp"
 #include "providers_registry.hpp"
 
 namespace cnspec::cli {
@@ -19,7 +20,7 @@ void run(Globals& globals, const Flags& flags) {
   const bool dry_run = flags.change.dry_run;
   const auto files = [&] {
     Registry registry(*runtime, flags.registry);
-    return runtime::mirror(*runtime, registry.source(), folder, dry_run);
+    return packages::mirror(*runtime, registry.source(), folder, dry_run);
   }();
   if (!files && files.error().kind() == ErrorKind::kUsage) exit_with(files.error());
   if (!files) exit_with(Error::wrap("the mirror is not complete", files.error()));
@@ -27,7 +28,7 @@ void run(Globals& globals, const Flags& flags) {
     json::Document out(rapidjson::kObjectType);
     auto& alloc = out.GetAllocator();
     json::Value list(rapidjson::kArrayType);
-    for (const runtime::Mirrored& file : *files) {
+    for (const packages::Mirrored& file : *files) {
       json::Value one(rapidjson::kObjectType);
       one.AddMember("file", json_text(file.file, alloc), alloc);
       if (file.size > 0) one.AddMember("size", file.size, alloc);
@@ -39,7 +40,7 @@ void run(Globals& globals, const Flags& flags) {
     out.AddMember("dryRun", dry_run, alloc);
     return print(json::write_pretty(out, 2) + "\n");
   }
-  for (const runtime::Mirrored& file : *files) {
+  for (const packages::Mirrored& file : *files) {
     print_info((file.kept ? "there already: "
                 : dry_run ? "would fetch "
                           : "fetched ") +

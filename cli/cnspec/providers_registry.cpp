@@ -3,7 +3,8 @@
 #include "base/text.hpp"
 #include "base/time.hpp"
 #include "options.hpp"
-#include "runtime/packages.hpp"
+#include "packages/install.hpp"
+#include "runtime/registry_url.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -11,8 +12,8 @@ namespace {
 constexpr std::chrono::seconds kOthers{60};
 
 // Whoever may answer in the registry's place decides what runs here.
-void warn_if_unvouched(const runtime::InstalledFrom& done) {
-  if (done.voucher != runtime::Voucher::kNobody) return;
+void warn_if_unverified(const packages::InstalledFrom& done) {
+  if (done.verified_by != packages::VerifiedBy::kNothing) return;
   print_warning("nobody vouches for " + done.installed.provider.manifest.name + " " +
                 done.installed.provider.manifest.version + ": it was taken as it came from " + done.url);
 }
@@ -42,7 +43,7 @@ std::string progress_text(const std::string& what, std::uint64_t done, std::uint
 
 Registry::Registry(runtime::Runtime& runtime, const RegistryFlags& flags) {
   progress_.emplace("asking the registry");
-  runtime::RegistrySettings settings;
+  packages::RegistrySettings settings;
   settings.url = flags.url;
   settings.allow_unverified = flags.allow_unverified;
   settings.max_silence =
@@ -50,15 +51,15 @@ Registry::Registry(runtime::Runtime& runtime, const RegistryFlags& flags) {
   settings.progress = [this](const std::string& what, std::uint64_t done, std::uint64_t whole) {
     progress_->say(progress_text(what, done, whole));
   };
-  auto source = runtime::PackageSource::open(runtime, std::move(settings));
+  auto source = packages::PackageSource::open(runtime, std::move(settings));
   if (!source) exit_with(source.error());
   source_.emplace(std::move(*source));
 }
 
-std::vector<runtime::Wanted> parse_wanted(const std::vector<std::string>& words) {
-  std::vector<runtime::Wanted> out;
+std::vector<packages::ProviderSpec> parse_provider_specs(const std::vector<std::string>& words) {
+  std::vector<packages::ProviderSpec> out;
   for (const std::string& word : words) {
-    auto wanted = runtime::parse_wanted(word);
+    auto wanted = packages::parse_provider_spec(word);
     if (!wanted) exit_with(wanted.error());
     out.push_back(std::move(*wanted));
   }
@@ -66,7 +67,7 @@ std::vector<runtime::Wanted> parse_wanted(const std::vector<std::string>& words)
 }
 
 provider::InstallOptions install_options(runtime::Runtime& runtime, bool dry_run) {
-  auto options = runtime::install_options(runtime);
+  auto options = packages::install_options(runtime);
   if (!options) exit_with(options.error());
   options->dry_run = dry_run;
   options->deadline = std::min(runtime.deadline(), std::chrono::steady_clock::now() + kOthers);
@@ -75,7 +76,7 @@ provider::InstallOptions install_options(runtime::Runtime& runtime, bool dry_run
 
 bool install_named(Globals& globals, const RegistryFlags& flags, const std::vector<std::string>& names,
                    bool force, const Change& change) {
-  std::vector<runtime::Wanted> wanted = parse_wanted(names);
+  std::vector<packages::ProviderSpec> wanted = parse_provider_specs(names);
   const auto runtime = start(globals, kNoTimeout);
   if (names.empty()) {
     const auto& lock = runtime->trust().lock;
@@ -90,17 +91,17 @@ bool install_named(Globals& globals, const RegistryFlags& flags, const std::vect
   Registry registry(*runtime, flags);
   std::vector<provider::Installed> installed;
   bool good = true;
-  for (const runtime::Wanted& one : wanted) {
+  for (const packages::ProviderSpec& one : wanted) {
     provider::InstallOptions options = install_options(*runtime, change.dry_run);
     options.force = force;
-    auto done = runtime::install_from_registry(*runtime, registry.source(), one, options);
+    auto done = packages::install_from_registry(*runtime, registry.source(), one, options);
     if (!done) {
       const std::string what = one.name + (one.version.empty() ? "" : " " + one.version);
       print_error(Error::wrap(what + " is not installed", done.error()));
       good = false;
       continue;
     }
-    warn_if_unvouched(*done);
+    warn_if_unverified(*done);
     installed.push_back(std::move(done->installed));
   }
   print_installed(installed, change.dry_run, change.as_json());
@@ -117,9 +118,9 @@ Result<std::string> install_missing(const runtime::Runtime& runtime, const std::
   if (auto url = runtime::registry_url((*own)->config(), ""); !url) return fail(url.error());
   Registry registry(**own, RegistryFlags{});
   auto done =
-      runtime::install_from_registry(**own, registry.source(), {name, ""}, install_options(**own, false));
+      packages::install_from_registry(**own, registry.source(), {name, ""}, install_options(**own, false));
   if (!done) return fail(done.error());
-  warn_if_unvouched(*done);
+  warn_if_unverified(*done);
   return done->installed.provider.manifest.version;
 }
 

@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "providers.hpp"
-#include "runtime/registry.hpp"
+#include "packages/package_source.hpp"
+#include "packages/provider_spec.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -29,15 +30,15 @@ class Registry {
  public:
   // Throws Exit when there is none.
   Registry(runtime::Runtime& runtime, const RegistryFlags& flags);
-  runtime::PackageSource& source() { return *source_; }
+  packages::PackageSource& source() { return *source_; }
 
  private:
   std::optional<Progress> progress_;
-  std::optional<runtime::PackageSource> source_;
+  std::optional<packages::PackageSource> source_;
 };
 
 // NAME[@VERSION] each; throws Exit for what is none.
-std::vector<runtime::Wanted> parse_wanted(const std::vector<std::string>& words);
+std::vector<packages::ProviderSpec> parse_provider_specs(const std::vector<std::string>& words);
 
 // For commands that change something: no longer than this they wait for others that do.
 provider::InstallOptions install_options(runtime::Runtime& runtime, bool dry_run);

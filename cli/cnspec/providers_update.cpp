@@ -1,11 +1,12 @@
 // cnspec providers update: to what the registry has, or the lock file pins.
 #include "base/text.hpp"
+#include "packages/update.hpp"
 #include "providers_registry.hpp"
 
 namespace cnspec::cli {
 namespace {
 
-using runtime::Update;
+using packages::Update;
 
 struct Flags {
   std::vector<std::string> names;
@@ -56,7 +57,7 @@ void run(Globals& globals, const Flags& flags) {
   const auto runtime = start(globals, kNoTimeout);
   const auto updates = [&] {
     Registry registry(*runtime, flags.registry);
-    return runtime::update_providers(*runtime, registry.source(), flags.names,
+    return packages::update_providers(*runtime, registry.source(), flags.names,
                                      install_options(*runtime, flags.change.dry_run));
   }();
   if (!updates) exit_with(updates.error());

@@ -11,7 +11,7 @@
 #include "provider/value.hpp"
 #include "runtime/runtime.hpp"
 
-namespace cnspec::runtime {
+namespace cnspec::registration {
 
 // Empty or absent: not asked for.
 struct LoginRequest {
@@ -24,13 +24,13 @@ struct LoginRequest {
 };
 
 // One line each, as it happens.
-struct LoginObserver {
+struct Observer {
   std::function<void(const std::string&)> info;
   std::function<void(const std::string&)> warn;
 };
 
 // The configuration is written once the new credentials have been proved; on any failure it stays as it was.
 // Returns the agent's MRN.
-Result<std::string> login(Runtime& runtime, const LoginRequest& request, const LoginObserver& observer);
+Result<std::string> login(runtime::Runtime& runtime, const LoginRequest& request, const Observer& observer);
 
-}  // namespace cnspec::runtime
+}  // namespace cnspec::registration

@@ -1,20 +1,22 @@
-// What becomes of the lock file.
+#include "packages/relock.hpp"
+
 #include <algorithm>
 #include <set>
 
 #include "base/interrupt.hpp"
 #include "base/text.hpp"
+#include "packages/file_hash.hpp"
+#include "packages/install.hpp"
 #include "provider/sandbox.hpp"
-#include "runtime/file_hash.hpp"
-#include "runtime/registry.hpp"
 
-namespace cnspec::runtime {
+namespace cnspec::packages {
 namespace {
 
 using provider::LockedFiles;
 using provider::LockedProvider;
 using provider::Lockfile;
 using provider::PackageName;
+using runtime::Runtime;
 
 // The hashes of a package and of the library in it.
 Result<LockedFiles> read_package(PackageSource& source, const PackageName& what,
@@ -46,15 +48,16 @@ Result<void> same_as_before(const Lockfile& lock, const PackageName& what, const
                         "take the entry out of the file first"));
 }
 
-Result<std::vector<Wanted>> wanted_or_installed(const Runtime& runtime, const std::vector<Wanted>& names) {
+Result<std::vector<ProviderSpec>> wanted_or_installed(const Runtime& runtime,
+                                                      const std::vector<ProviderSpec>& names) {
   if (!names.empty()) return names;
-  std::vector<Wanted> out;
+  std::vector<ProviderSpec> out;
   for (const provider::Found& found : installed_providers(runtime))
     out.push_back({found.manifest.name, found.manifest.version});
   // Those that are pinned and not installed here stay, and get the platforms that are wanted.
   if (const Lockfile* lock = runtime.trust().lock.get()) {
     for (const auto& [name, locked] : lock->providers) {
-      const auto same = [&, &key = name](const Wanted& w) { return w.name == key; };
+      const auto same = [&, &key = name](const ProviderSpec& one) { return one.name == key; };
       if (std::none_of(out.begin(), out.end(), same)) out.push_back({name, locked.version});
     }
   }
@@ -110,7 +113,7 @@ std::vector<std::string> warnings_of(const std::vector<provider::Found>& install
 
 }  // namespace
 
-Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector<Wanted>& names,
+Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector<ProviderSpec>& names,
                       const std::vector<PlatformName>& platforms, const provider::PackageTools& tools) {
   auto wanted = wanted_or_installed(runtime, names);
   if (!wanted) return fail(wanted.error());
@@ -119,7 +122,7 @@ Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector
   if (runtime.trust().lock) out.lock = *runtime.trust().lock;
   out.lock.path = runtime.lock_path();
   const Lockfile before = out.lock;
-  for (const Wanted& one : *wanted) {
+  for (const ProviderSpec& one : *wanted) {
     auto version = one.version.empty() ? source.newest(one.name) : one.version;
     if (!version) return fail(version.error());
     LockedProvider& locked = out.lock.providers[one.name];
@@ -132,4 +135,4 @@ Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector
   return out;
 }
 
-}  // namespace cnspec::runtime
+}  // namespace cnspec::packages

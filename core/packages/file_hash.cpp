@@ -1,4 +1,4 @@
-#include "runtime/file_hash.hpp"
+#include "packages/file_hash.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 #include "base/text.hpp"
 #include "runtime/network.hpp"
 
-namespace cnspec::runtime {
+namespace cnspec::packages {
 
 Result<std::uint64_t> each_piece(int fd, const std::string& shown,
                                  const std::function<Result<void>(std::string_view)>& use) {
@@ -30,7 +30,7 @@ Result<std::uint64_t> each_piece(int fd, const std::string& shown,
 }
 
 Result<std::string> sha256_of(int fd, const std::string& shown) {
-  auto network = load_network();
+  auto network = runtime::load_network();
   if (!network) return fail(network.error());
   const auto hash = (*network)->crypto->make_hash(HashKind::kSha256);
   auto read = each_piece(fd, shown, [&](std::string_view bytes) -> Result<void> {
@@ -47,4 +47,4 @@ Result<std::string> sha256_of(const std::filesystem::path& file) {
   return sha256_of(fd.get(), printable(file.string()));
 }
 
-}  // namespace cnspec::runtime
+}  // namespace cnspec::packages

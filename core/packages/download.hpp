@@ -9,7 +9,7 @@
 #include "runtime/runtime.hpp"
 #include "upstream/download.hpp"
 
-namespace cnspec::runtime {
+namespace cnspec::packages {
 
 // kUsage for what is no URL of https, or of http where `plain_is_fine`: because what comes is known already.
 Result<void> check_download_url(std::string_view url, bool plain_is_fine);
@@ -24,7 +24,7 @@ struct DownloadLimits {
 
 // Into the file from its beginning, as upstream::download does it. Follows redirections, but never away from
 // https. Blocks; on the thread of the loop.
-Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadLimits& limits,
+Result<void> download(runtime::Runtime& runtime, std::string url, int fd, const DownloadLimits& limits,
                       upstream::DownloadProgress progress);
 
-}  // namespace cnspec::runtime
+}  // namespace cnspec::packages

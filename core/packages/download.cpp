@@ -1,4 +1,4 @@
-#include "runtime/download.hpp"
+#include "packages/download.hpp"
 
 #include <memory>
 #include <optional>
@@ -6,9 +6,10 @@
 #include "base/text.hpp"
 #include "provider/network.hpp"
 
-namespace cnspec::runtime {
+namespace cnspec::packages {
 namespace {
 
+using runtime::Runtime;
 using transport::Request;
 using transport::Response;
 
@@ -113,4 +114,4 @@ Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadL
   return runtime.run(upstream::download(*transport, std::move(url), fd, until, std::move(progress)));
 }
 
-}  // namespace cnspec::runtime
+}  // namespace cnspec::packages

@@ -1,4 +1,4 @@
-// Files of any size, read piece by piece and hashed. Inside core/runtime only.
+// Files of any size, read piece by piece and hashed. Inside core/packages only.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 #include "base/error.hpp"
 
-namespace cnspec::runtime {
+namespace cnspec::packages {
 
 // Calls `use` with one piece of the file after the other, from its beginning, until that fails. How many
 // bytes there were. `shown` is what errors call the file.
@@ -20,4 +20,4 @@ Result<std::uint64_t> each_piece(int fd, const std::string& shown,
 Result<std::string> sha256_of(int fd, const std::string& shown);
 Result<std::string> sha256_of(const std::filesystem::path& file);
 
-}  // namespace cnspec::runtime
+}  // namespace cnspec::packages

@@ -1,4 +1,4 @@
-#include "runtime/logout.hpp"
+#include "registration/logout.hpp"
 
 #include <optional>
 
@@ -6,13 +6,15 @@
 #include "base/text.hpp"
 #include "upstream/upstream.hpp"
 
-namespace cnspec::runtime {
+namespace cnspec::registration {
 namespace {
 
 using config::Config;
 using config::Origin;
 using config::Setting;
 using config::Source;
+using runtime::Runtime;
+using runtime::Task;
 
 constexpr int kNotFound = 5;  // the platform's code
 
@@ -50,7 +52,7 @@ std::vector<config::Change> removals(const Config& config) {
 
 class Logout {
  public:
-  Logout(Runtime& runtime, const LogoutRequest& request, const LoginObserver& observer)
+  Logout(Runtime& runtime, const LogoutRequest& request, const Observer& observer)
       : runtime_(runtime), request_(request), observer_(observer), config_(runtime.config()) {}
 
   Task<void> run() {
@@ -94,13 +96,16 @@ class Logout {
     if (!proved) co_return fail(Error::wrap("communication with Mondoo Platform failed", proved.error()));
     observer_.info("client " + who_ + " authenticated successfully");
     auto gone = co_await platform.unregister_agent(signer, config_.agent_mrn, runtime_.deadline());
-    if (!gone && gone.error().status() == kNotFound) {
+    if (!gone && gone.error().status() == kNotFound && is_client_of_key()) {
       observer_.warn("the platform did not know " + config_.agent_mrn + " any more");
     } else if (!gone) {
       co_return fail(Error::wrap("failed to unregister client", gone.error()));
     }
     co_return Result<void>();
   }
+
+  // Of a client that was named elsewhere than the key it is no news that the key's own is gone.
+  bool is_client_of_key() const { return config_.find("agent_mrn")->origin == secret_of(config_)->origin; }
 
   static Error not_told(const Error& why) {
     const std::string more = why.hint().empty() ? "" : why.hint() + "; ";
@@ -147,7 +152,7 @@ class Logout {
 
   Runtime& runtime_;
   const LogoutRequest& request_;
-  const LoginObserver& observer_;
+  const Observer& observer_;
   const Config& config_;
   std::string who_;
 };
@@ -166,9 +171,9 @@ Result<void> check_logged_in(const Config& config) {
   return fail("this client is not logged in: " + where, ErrorKind::kConfig);
 }
 
-Result<void> logout(Runtime& runtime, const LogoutRequest& request, const LoginObserver& observer) {
+Result<void> logout(Runtime& runtime, const LogoutRequest& request, const Observer& observer) {
   Logout logout(runtime, request, observer);
   return runtime.run(logout.run());
 }
 
-}  // namespace cnspec::runtime
+}  // namespace cnspec::registration

@@ -1,4 +1,4 @@
-#include "runtime/login.hpp"
+#include "registration/login.hpp"
 
 #include <unistd.h>
 
@@ -14,9 +14,11 @@
 #include "upstream/token.hpp"
 #include "upstream/upstream.hpp"
 
-namespace cnspec::runtime {
+namespace cnspec::registration {
 namespace {
 
+using runtime::Runtime;
+using runtime::Task;
 using upstream::AgentInfo;
 using upstream::Registration;
 using upstream::Upstream;
@@ -31,7 +33,7 @@ constexpr int kMaxRetries = 3;
 
 class Login {
  public:
-  Login(Runtime& runtime, const LoginRequest& request, const LoginObserver& observer)
+  Login(Runtime& runtime, const LoginRequest& request, const Observer& observer)
       : runtime_(runtime), request_(request), observer_(observer), config_(runtime.config()) {}
 
   Task<std::string> run() {
@@ -290,17 +292,17 @@ class Login {
 
   Runtime& runtime_;
   const LoginRequest& request_;
-  const LoginObserver& observer_;
+  const Observer& observer_;
   const config::Config& config_;
 };
 
 }  // namespace
 
-Result<std::string> login(Runtime& runtime, const LoginRequest& request, const LoginObserver& observer) {
+Result<std::string> login(Runtime& runtime, const LoginRequest& request, const Observer& observer) {
   Login login(runtime, request, observer);
   auto result = runtime.run(login.run());
   interrupt::set_last_words(nullptr);
   return result;
 }
 
-}  // namespace cnspec::runtime
+}  // namespace cnspec::registration

@@ -1,4 +1,5 @@
-// What the lock file pins, as a folder that any web server can be a registry from.
+#include "packages/mirror.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,16 +14,18 @@
 #include "base/json.hpp"
 #include "base/random.hpp"
 #include "base/text.hpp"
-#include "runtime/file_hash.hpp"
-#include "runtime/registry.hpp"
+#include "packages/file_hash.hpp"
+#include "packages/provider_spec.hpp"
+#include "provider/lockfile.hpp"
 
-namespace cnspec::runtime {
+namespace cnspec::packages {
 namespace {
 
 namespace fs = std::filesystem;
 using provider::LockedProvider;
 using provider::Lockfile;
 using provider::PackageName;
+using runtime::Runtime;
 
 constexpr mode_t kFolderMode = 0755, kFileMode = 0644;  // a web server reads them
 
@@ -199,4 +202,4 @@ Result<std::vector<Mirrored>> mirror(Runtime& runtime, PackageSource& source, co
   return Mirror(source, folder, dry_run).all(*lock);
 }
 
-}  // namespace cnspec::runtime
+}  // namespace cnspec::packages

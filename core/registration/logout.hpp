@@ -5,10 +5,10 @@
 
 #include "base/error.hpp"
 #include "config/config.hpp"
-#include "runtime/login.hpp"
+#include "registration/login.hpp"
 #include "runtime/runtime.hpp"
 
-namespace cnspec::runtime {
+namespace cnspec::registration {
 
 struct LogoutRequest {
   bool local = false;  // the credentials go also when the platform cannot be told
@@ -20,6 +20,6 @@ Result<void> check_logged_in(const config::Config& config);
 // Tells the platform, and then removes every credential from the configuration. Without --local nothing is
 // removed when the platform could not be told. Credentials that come from the environment are not on disk:
 // the lines say so. Returns when it is done; what there is to say was said.
-Result<void> logout(Runtime& runtime, const LogoutRequest& request, const LoginObserver& observer);
+Result<void> logout(runtime::Runtime& runtime, const LogoutRequest& request, const Observer& observer);
 
-}  // namespace cnspec::runtime
+}  // namespace cnspec::registration

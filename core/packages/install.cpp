@@ -1,0 +1,122 @@
+#include "packages/install.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "base/text.hpp"
+#include "provider/lockfile.hpp"
+#include "runtime/archive.hpp"
+#include "runtime/network.hpp"
+
+namespace cnspec::packages {
+
+using provider::InstallOptions;
+using provider::Lockfile;
+using provider::PackageName;
+using runtime::Runtime;
+
+namespace {
+
+// What a wanted provider has to be: by the lock file where there is one.
+struct Choice {
+  std::string version, pinned;
+};
+
+Result<Choice> choose(const Runtime& runtime, PackageSource& source, const ProviderSpec& wanted) {
+  const Lockfile* lock = runtime.trust().lock.get();
+  if (!lock) {
+    if (!wanted.version.empty()) return Choice{wanted.version, ""};
+    auto version = source.newest(wanted.name);
+    if (!version) return fail(version.error());
+    return Choice{std::move(*version), ""};
+  }
+  const std::string file = printable(lock->path.string());
+  const provider::LockedProvider* locked = lock->find(wanted.name);
+  if (!locked) {
+    return fail(Error(file + " does not name " + wanted.name, ErrorKind::kRejected)
+                    .hint("pin it as well: cnspec providers lock " + wanted.name));
+  }
+  if (!wanted.version.empty()) {
+    auto allowed = provider::allowed_version(*lock, wanted.name, wanted.version);
+    if (!allowed)
+      return fail(
+          Error(allowed.error().message(), ErrorKind::kRejected)
+              .hint("pin the other version: cnspec providers lock " + wanted.name + "@" + wanted.version));
+  }
+  const std::string here = this_platform().text();
+  const auto files = locked->platforms.find(here);
+  if (files == locked->platforms.end()) {
+    return fail(Error(file + " pins no " + wanted.name + " for " + here, ErrorKind::kRejected)
+                    .hint("pin it as well: cnspec providers lock " + wanted.name + " --platform " + here));
+  }
+  return Choice{locked->version, files->second.package};
+}
+
+}  // namespace
+
+Result<provider::PackageTools> package_tools() {
+  auto archive = runtime::load_archive();
+  if (!archive) return fail(archive.error());
+  auto network = runtime::load_network();
+  if (!network) return fail(network.error());
+  return provider::PackageTools{archive->read, (*network)->crypto};
+}
+
+provider::InstallOptions change_options(const Runtime& runtime) {
+  provider::InstallOptions options;
+  options.search = runtime.search();
+  options.deadline = runtime.deadline();
+  return options;
+}
+
+Result<provider::InstallOptions> install_options(const Runtime& runtime) {
+  auto tools = package_tools();
+  if (!tools) return fail(tools.error());
+  provider::InstallOptions options = change_options(runtime);
+  options.tools = *tools;
+  return options;
+}
+
+Result<InstalledFrom> install_from_registry(Runtime& runtime, PackageSource& source,
+                                            const ProviderSpec& wanted, const InstallOptions& options) {
+  auto choice = choose(runtime, source, wanted);
+  if (!choice) return fail(choice.error());
+  const PlatformName here = this_platform();
+  const PackageName what{wanted.name, choice->version, here.os, here.arch};
+  auto fetched = source.fetch(what, choice->pinned);
+  if (!fetched) return fail(fetched.error());
+  // What the lock file refuses from now on has a version all the same.
+  std::string before;
+  for (const provider::Found& found : installed_providers(runtime)) {
+    if (found.manifest.name == what.name) before = found.manifest.version;
+  }
+  auto installed =
+      provider::install_package(fetched->package(), {what.name, what.version, fetched->sha256}, options);
+  if (!installed) return fail(installed.error());
+  if (!installed->before.empty() && !before.empty()) installed->before = before;
+  return InstalledFrom{std::move(*installed), fetched->url, fetched->verified_by};
+}
+
+std::vector<provider::Found> installed_providers(const Runtime& runtime) {
+  provider::SearchOptions search = runtime.search();
+  auto unpinned = std::make_shared<provider::TrustPolicy>(runtime.trust());
+  unpinned->lock = nullptr;
+  search.trust = std::move(unpinned);
+  const auto place = provider::install_folder(search);
+  std::vector<provider::Found> out;
+  if (!place) return out;
+  provider::Inventory inventory = provider::discover(search);
+  const auto take = [&](provider::Found& found) {
+    const bool here = found.path.parent_path() == place->path / found.manifest.name;
+    if (found.origin != provider::Origin::kBundled && here) out.push_back(std::move(found));
+  };
+  for (provider::Found& found : inventory.active) take(found);
+  for (provider::Shadowed& shadowed : inventory.shadowed) take(shadowed.provider);
+  std::sort(out.begin(), out.end(), [](const provider::Found& a, const provider::Found& b) {
+    return a.manifest.name < b.manifest.name;
+  });
+  return out;
+}
+
+}  // namespace cnspec::packages

@@ -1,0 +1,36 @@
+// Providers from a registry, installed as the lock file has them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "packages/package_source.hpp"
+#include "packages/provider_spec.hpp"
+#include "provider/install.hpp"
+#include "runtime/runtime.hpp"
+
+namespace cnspec::packages {
+
+// The options for the command at work, enough for what installs nothing.
+provider::InstallOptions change_options(const runtime::Runtime& runtime);
+// With the tools for packages.
+Result<provider::InstallOptions> install_options(const runtime::Runtime& runtime);
+
+// Loads the modules for archives and for the network.
+Result<provider::PackageTools> package_tools();
+
+// One provider, as the lock file has it when there is one; `options` as install_options() makes them.
+struct InstalledFrom {
+  provider::Installed installed;
+  std::string url;
+  VerifiedBy verified_by;
+};
+Result<InstalledFrom> install_from_registry(runtime::Runtime& runtime, PackageSource& source,
+                                            const ProviderSpec& wanted,
+                                            const provider::InstallOptions& options);
+
+// Which providers are installed, where they are and which version they have, whatever the lock file says of
+// them; without those that are part of the program.
+std::vector<provider::Found> installed_providers(const runtime::Runtime& runtime);
+
+}  // namespace cnspec::packages

@@ -1,0 +1,30 @@
+// The lock file, written anew.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "packages/package_source.hpp"
+#include "packages/provider_spec.hpp"
+#include "provider/lockfile.hpp"
+#include "runtime/runtime.hpp"
+
+namespace cnspec::packages {
+
+// What the lock file becomes: it keeps what it has, and gets what is named, or else what is installed, for
+// each of the platforms. Every package is fetched and read. Nothing is written.
+struct Relock {
+  provider::Lockfile lock;
+  struct Change {
+    std::string name, from, to;  // from: empty when it was not pinned
+    std::vector<std::string> platforms;
+  };
+  std::vector<Change> changes;
+  std::vector<std::string> warnings;
+};
+Result<Relock> relock(runtime::Runtime& runtime, PackageSource& source,
+                      const std::vector<ProviderSpec>& names, const std::vector<PlatformName>& platforms,
+                      const provider::PackageTools& tools);
+
+}  // namespace cnspec::packages
