@@ -4,6 +4,7 @@
 #include "base/time.hpp"
 #include "options.hpp"
 #include "packages/install.hpp"
+#include "provider/lockfile.hpp"
 #include "runtime/registry_url.hpp"
 
 namespace cnspec::cli {

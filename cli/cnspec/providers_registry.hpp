@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "providers.hpp"
 #include "packages/package_source.hpp"
 #include "packages/provider_spec.hpp"
+#include "providers.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {

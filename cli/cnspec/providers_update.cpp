@@ -1,6 +1,7 @@
 // cnspec providers update: to what the registry has, or the lock file pins.
 #include "base/text.hpp"
 #include "packages/update.hpp"
+#include "provider/lockfile.hpp"
 #include "providers_registry.hpp"
 
 namespace cnspec::cli {
@@ -58,7 +59,7 @@ void run(Globals& globals, const Flags& flags) {
   const auto updates = [&] {
     Registry registry(*runtime, flags.registry);
     return packages::update_providers(*runtime, registry.source(), flags.names,
-                                     install_options(*runtime, flags.change.dry_run));
+                                      install_options(*runtime, flags.change.dry_run));
   }();
   if (!updates) exit_with(updates.error());
   const auto& lock = runtime->trust().lock;
