@@ -40,7 +40,9 @@ const unsigned char* bytes(std::string_view text) {
 
 auto crypto_error(std::string what) {
   std::array<char, 256> why{};
-  ERR_error_string_n(ERR_get_error(), why.data(), why.size());
+  const unsigned long error = ERR_get_error();
+  if (error == 0) return fail(std::move(what));
+  ERR_error_string_n(error, why.data(), why.size());
   ERR_clear_error();
   return fail(std::move(what) + ": " + why.data());
 }
@@ -132,10 +134,17 @@ Result<Key> make_key(const char* curve) {
 }
 
 Result<Key> private_key_from_pem(std::string_view pem) {
-  Key key(PEM_read_bio_PrivateKey(reader(pem).get(), nullptr, nullptr, nullptr));
+  bool encrypted = false;
+  Key key(PEM_read_bio_PrivateKey(reader(pem).get(), nullptr, no_passphrase, &encrypted));
+  if (encrypted) {
+    ERR_clear_error();
+    return fail("the private key is encrypted, expected one without a passphrase");
+  }
   if (!key) return crypto_error("not a private key in PEM");
   return key;
 }
+
+bool is_p384(const Key& key) { return EVP_PKEY_get_bits(key.get()) == 384; }
 
 Result<Key> public_key_from_der(std::string_view der) {
   const unsigned char* from = bytes(der);
@@ -178,7 +187,7 @@ Result<std::string> sign_es384(const Key& key, std::string_view text) {
 }
 
 bool verify_es384(const Key& key, std::string_view text, std::string_view signature) {
-  if (signature.size() != 2 * kP384Bytes || EVP_PKEY_get_bits(key.get()) != 384) return false;
+  if (signature.size() != 2 * kP384Bytes || !is_p384(key)) return false;
   return verify(key, "SHA384", text,
                 ecdsa_der(signature.substr(0, kP384Bytes), signature.substr(kP384Bytes)));
 }
@@ -272,8 +281,13 @@ Result<std::string> random_id() {
   return id;
 }
 
+int no_passphrase(char*, int, int, void* was_asked) {
+  if (was_asked) *static_cast<bool*>(was_asked) = true;
+  return -1;
+}
+
 Result<Certificate> certificate_from_pem(std::string_view pem) {
-  Certificate certificate(PEM_read_bio_X509(reader(pem).get(), nullptr, nullptr, nullptr));
+  Certificate certificate(PEM_read_bio_X509(reader(pem).get(), nullptr, no_passphrase, nullptr));
   if (!certificate) return crypto_error("not a certificate in PEM");
   return certificate;
 }

@@ -22,8 +22,9 @@ struct CertificateDelete {
 using Key = std::unique_ptr<EVP_PKEY, KeyDelete>;
 using Certificate = std::unique_ptr<X509, CertificateDelete>;
 
-Result<Key> make_key(const char* curve);  // "P-256" or "P-384"
-Result<Key> private_key_from_pem(std::string_view pem);
+Result<Key> make_key(const char* curve);                 // "P-256" or "P-384"
+Result<Key> private_key_from_pem(std::string_view pem);  // one without a passphrase
+bool is_p384(const Key& key);
 Result<Key> public_key_from_der(std::string_view der);
 std::string private_key_to_pem(const Key& key);  // PKCS#8, not encrypted
 std::string public_key_to_der(const Key& key);   // SubjectPublicKeyInfo
@@ -47,6 +48,9 @@ std::string sha256(std::string_view bytes);  // 32 bytes
 
 // 27 random characters of base 62 (160 bits), the length of the ids that users know.
 Result<std::string> random_id();
+
+// Where OpenSSL would ask for a passphrase on the terminal; `was_asked` is a bool, or null.
+int no_passphrase(char* buffer, int size, int writing, void* was_asked);
 
 Result<Certificate> certificate_from_pem(std::string_view pem);
 std::string certificate_to_pem(const Certificate& certificate);

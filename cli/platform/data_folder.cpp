@@ -5,12 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
-#include <utility>
+
+#include "base/file.hpp"
 
 namespace cnspec::platform {
 namespace {
@@ -24,63 +24,21 @@ auto system_error(const std::string& what, int error) { return fail(what + ": " 
 
 // Nothing when there is no such file.
 Result<std::optional<std::string>> read_if_there(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) {
-    if (errno == ENOENT) return std::nullopt;
-    return system_error("cannot read " + path.string(), errno);
-  }
-  const Fd closer(fd);
-  std::string text;
-  std::array<char, 4096> buffer{};
-  ssize_t n = 0;
-  while ((n = ::read(fd, buffer.data(), buffer.size())) != 0) {
-    if (n > 0) {
-      text.append(buffer.data(), static_cast<std::size_t>(n));
-    } else if (errno != EINTR) {
-      return system_error("cannot read " + path.string(), errno);
-    }
-  }
-  return text;
-}
-
-bool write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd, text.data(), text.size());
-    if (n > 0) {
-      text.remove_prefix(static_cast<std::size_t>(n));
-    } else if (errno != EINTR) {
-      return false;
-    }
-  }
-  return true;
-}
-
-// All or nothing, also across a loss of power.
-Result<void> write_whole(const fs::path& path, std::string_view text) {
-  const fs::path temporary = path.string() + ".new";
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return system_error("cannot write " + path.string(), errno);
-  const Fd closer(fd);
-  if (!write_all(fd, text) || ::fsync(fd) != 0 || ::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    ::unlink(temporary.c_str());
-    return system_error("cannot write " + path.string(), error);
-  }
-  const int folder = ::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    const Fd folder_closer(folder);
-    ::fsync(folder);
-  }
-  return {};
+  auto text = read_small_file(path);
+  if (text) return std::move(*text);
+  if (text.error().kind() == ErrorKind::kNotFound) return std::nullopt;
+  return fail(std::move(text.error()));
 }
 
 enum class Wait { kYes, kNo };
 
+// kTimeout: another process holds it, and we do not wait.
 Result<Fd> lock(const fs::path& path, Wait wait) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return system_error("cannot write " + path.string(), errno);
   Fd result(fd);
   while (::flock(fd, LOCK_EX | (wait == Wait::kYes ? 0 : LOCK_NB)) != 0) {
+    if (errno == EWOULDBLOCK) return fail(path.string() + " is locked", ErrorKind::kTimeout);
     if (errno != EINTR) return system_error("cannot lock " + path.string(), errno);
   }
   return result;
@@ -109,7 +67,7 @@ Result<DataFolder> DataFolder::create(const fs::path& given) {
                     .hint("name a folder that is empty or does not exist yet"));
   }
   if (::chmod(path.c_str(), 0700) != 0)
-    return system_error("cannot protect the data folder " + path.string(), errno);
+    return system_error("cannot make the data folder " + path.string() + " ours alone", errno);
   if (auto mark = lock(path / kSetupLock, Wait::kYes); !mark) return fail(mark.error());
   return DataFolder(path);
 }
@@ -117,7 +75,9 @@ Result<DataFolder> DataFolder::create(const fs::path& given) {
 Result<DataFolder> DataFolder::open(const fs::path& given) {
   std::error_code error;
   const fs::path path = fs::absolute(given, error).lexically_normal();
-  if (error || !fs::exists(path / kDatabase, error)) {
+  const bool there = !error && fs::exists(path / kDatabase, error);
+  if (error) return fail("cannot use the data folder " + path.string() + ": " + error.message());
+  if (!there) {
     return fail(Error("no platform's data in " + path.string())
                     .hint("name the folder that `serve` was given as --data"));
   }
@@ -144,15 +104,14 @@ Result<Authority> DataFolder::authority() const {
   if (!*certificate_pem) {
     auto authority = make_authority();
     if (!authority) return authority;
-    if (auto written = write_whole(key_file, private_key_to_pem(authority->key)); !written) {
+    if (auto written = write_file_atomically(key_file, private_key_to_pem(authority->key), 0600); !written)
       return fail(written.error());
-    }
-    if (auto written = write_whole(ca_file(), certificate_to_pem(authority->certificate)); !written) {
+    if (auto written = write_file_atomically(ca_file(), certificate_to_pem(authority->certificate), 0600);
+        !written)
       return fail(written.error());
-    }
     return authority;
   }
-  if (!*key_pem) return fail("cannot read " + key_file.string() + ": no such file, though ca.pem is there");
+  if (!*key_pem) return fail(key_file.string() + ": no such file, though ca.pem is there");
   auto key = private_key_from_pem(**key_pem);
   if (!key) return named(key_file, std::move(key.error()));
   auto certificate = certificate_from_pem(**certificate_pem);
@@ -175,18 +134,21 @@ Result<Key> DataFolder::token_key() const {
   if (!pem) return fail(pem.error());
   if (*pem) {
     auto key = private_key_from_pem(**pem);
-    return key ? std::move(key) : named(file, std::move(key.error()));
+    if (!key) return named(file, std::move(key.error()));
+    if (!is_p384(*key)) return fail(file.string() + ": expected a key of the curve P-384, found another");
+    return key;
   }
   auto key = make_key("P-384");
   if (!key) return key;
-  if (auto written = write_whole(file, private_key_to_pem(*key)); !written) return fail(written.error());
+  if (auto written = write_file_atomically(file, private_key_to_pem(*key), 0600); !written)
+    return fail(written.error());
   return key;
 }
 
 Result<Fd> DataFolder::lock_for_serving() const {
   auto held = lock(path_ / ".serve.lock", Wait::kNo);
-  if (!held)
-    return fail(Error::wrap("is another cnspec-platform serving this data folder?", std::move(held.error())));
+  if (!held && held.error().kind() == ErrorKind::kTimeout)
+    return fail("another cnspec-platform is serving the data folder " + path_.string());
   return held;
 }
 

@@ -69,10 +69,10 @@ std::vector<IssuerKey> read_pem(std::string_view text) {
     const std::unique_ptr<BIO, BioFree> in(BIO_new_mem_buf(rest.data(), static_cast<int>(rest.size())));
     Key key;
     if (rest.starts_with("-----BEGIN CERTIFICATE-----")) {
-      const Certificate certificate(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
+      const Certificate certificate(PEM_read_bio_X509(in.get(), nullptr, no_passphrase, nullptr));
       if (certificate) key.reset(X509_get_pubkey(certificate.get()));
     } else if (rest.starts_with("-----BEGIN PUBLIC KEY-----")) {
-      key.reset(PEM_read_bio_PUBKEY(in.get(), nullptr, nullptr, nullptr));
+      key.reset(PEM_read_bio_PUBKEY(in.get(), nullptr, no_passphrase, nullptr));
     }
     if (key && !(EVP_PKEY_get_base_id(key.get()) == EVP_PKEY_RSA && EVP_PKEY_get_bits(key.get()) < 2048)) {
       keys.push_back({"", public_key_to_der(key)});

@@ -3,7 +3,9 @@
 #include <sqlite3.h>
 
 #include <array>
+#include <cerrno>
 #include <condition_variable>
+#include <cstring>
 #include <functional>
 #include <mutex>
 #include <stdexcept>
@@ -60,7 +62,12 @@ struct DatabaseError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-[[noreturn]] void raise(sqlite3* db) { throw DatabaseError(sqlite3_errmsg(db)); }
+[[noreturn]] void raise(sqlite3* db) {
+  std::string what = sqlite3_errmsg(db);
+  const int why = sqlite3_system_errno(db);
+  if (sqlite3_errcode(db) == SQLITE_IOERR && why != 0) what += std::string(": ") + std::strerror(why);
+  throw DatabaseError(what);
+}
 
 void execute(sqlite3* db, const char* sql) {
   if (sqlite3_exec(db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) raise(db);
@@ -186,17 +193,23 @@ void greet(sqlite3* db, bool reader) {
   if (reader) execute(db, "PRAGMA query_only = ON");
 }
 
+std::int64_t number(sqlite3* db, const char* sql) {
+  Statement row(db, sql);
+  row.next();
+  return row.number(0);
+}
+
 void set_up(sqlite3* db) {
   greet(db, false);
   execute(db, "PRAGMA journal_mode = WAL");
   execute(db, "PRAGMA synchronous = FULL");
   execute(db, "PRAGMA foreign_keys = ON");
   Transaction transaction(db);
-  Statement version(db, "PRAGMA user_version");
-  version.next();
-  if (version.number(0) > kSchemaVersion)
-    throw DatabaseError("it was written by a newer version of this program");
-  for (auto next = static_cast<std::size_t>(version.number(0)); next < kSchema.size(); ++next) {
+  const std::int64_t version = number(db, "PRAGMA user_version");
+  if (version > kSchemaVersion) throw DatabaseError("it was written by a newer version of this program");
+  if (version < 0 || (version == 0 && number(db, "SELECT count(*) FROM sqlite_schema") != 0))
+    throw DatabaseError("it was written by another program");
+  for (auto next = static_cast<std::size_t>(version); next < kSchema.size(); ++next) {
     execute(db, kSchema[next]);
     execute(db, ("PRAGMA user_version = " + std::to_string(next + 1)).c_str());
   }
@@ -212,7 +225,10 @@ Connection connect(const std::string& file, int flags) {
   sqlite3* raw = nullptr;
   const int result = sqlite3_open_v2(file.c_str(), &raw, flags, nullptr);
   Connection db(raw);
-  if (result != SQLITE_OK) throw DatabaseError(raw ? sqlite3_errmsg(raw) : "out of memory");
+  if (result != SQLITE_OK) {
+    const int why = raw ? sqlite3_system_errno(raw) : ENOMEM;
+    throw DatabaseError(why ? std::strerror(why) : sqlite3_errmsg(raw));
+  }
   return db;
 }
 
