@@ -66,7 +66,8 @@ bool names(std::string_view list, std::string_view etag) {
 Result<RegistryFolder> RegistryFolder::open(const std::filesystem::path& folder) {
   Fd fd(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!fd) {
-    return fail("--registry " + printable(folder.string()) + ": " + std::strerror(errno), ErrorKind::kUsage);
+    return fail("--registry " + quoted_if_needed(folder.string()) + ": " + std::strerror(errno),
+                ErrorKind::kUsage);
   }
   return RegistryFolder(std::move(fd));
 }

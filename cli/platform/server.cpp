@@ -1,6 +1,7 @@
 #include "server.hpp"
 
 #include <openssl/ssl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,6 +49,7 @@ constexpr std::string_view kRegistry = "providers/";
 constexpr std::chrono::seconds kIdle{60};
 constexpr std::chrono::seconds kLinger{2};
 constexpr std::chrono::seconds kGrace{1};
+constexpr std::chrono::seconds kBetweenComplaints{10};
 // More than there are processors: most of them wait for the disk, and those that do so together wait once.
 constexpr std::size_t kWorkers = 16;
 
@@ -129,7 +131,8 @@ struct Server::State {
   tcp::acceptor acceptor;
   asio::signal_set signals;
   asio::steady_timer grace;
-  asio::steady_timer pause;  // after a failure to accept
+  asio::steady_timer pause;          // after a failure to accept
+  Clock::time_point next_complaint;  // about one, so that they do not fill the log
   asio::thread_pool workers{kWorkers};
   std::set<Connection*> connections;
   Service* service = nullptr;
@@ -259,7 +262,7 @@ asio::awaitable<bool> Server::State::Connection::exchange() {
       refusal = failure(Code::kCanceled, "the request was not complete in time", Format::kJson);
       refusal.reason = "the request was not complete in time";
     }
-    log("(unreadable)", refusal, begin);
+    if (server_.options.access_log) log("(unreadable)", refusal, begin);  // anybody can make it
     co_await send(refusal, 11, false, false);
     co_return false;
   }
@@ -448,7 +451,10 @@ asio::awaitable<void> Server::State::accept() {
     if (stopping) break;
     if (error) {
       // Such as no file descriptor left.
-      log::warn("cannot accept a connection: " + error.message());
+      if (Clock::now() >= next_complaint) {
+        log::warn("cannot accept a connection: " + error.message());
+        next_complaint = Clock::now() + kBetweenComplaints;
+      }
       evict();
       pause.expires_after(std::chrono::milliseconds(100));
       co_await pause.async_wait(into(error));
@@ -541,7 +547,35 @@ Result<void> parse_listen(std::string_view text, ServerOptions& options) {
   return {};
 }
 
+namespace {
+
+// How many connections the limit of open files leaves room for, once it is as high as we may make it; as
+// many as are wanted at most.
+std::size_t affordable(const ServerOptions& options) {
+  constexpr rlim_t kOther = 100;  // the database, what each worker opens of it, connections on their way out
+  const rlim_t each = options.registry ? 2 : 1;  // with the file that is sent
+  const rlim_t wanted = options.max_connections * each + kOther;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return options.max_connections;
+  if (limit.rlim_cur < wanted) {
+    limit.rlim_cur = std::min(wanted, limit.rlim_max);
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  const rlim_t room = limit.rlim_cur > kOther ? (limit.rlim_cur - kOther) / each : 0;
+  return std::min<std::size_t>(room, options.max_connections);
+}
+
+}  // namespace
+
 Result<Server> Server::listen(ServerOptions options, const Authority& authority) {
+  if (const std::size_t room = affordable(options); room < options.max_connections) {
+    if (room == 0)
+      return fail(
+          Error("the limit of open files leaves no room for connections").hint("raise it: ulimit -n"));
+    log::warn("the limit of open files leaves room for " + std::to_string(room) + " connections, not for " +
+              std::to_string(options.max_connections));
+    options.max_connections = room;
+  }
   const std::string where =
       options.host.find(':') == options.host.npos ? options.host : "[" + options.host + "]";
   const auto refuse = [&, port = options.port](const error_code& error) {
