@@ -126,7 +126,7 @@ Outcome<std::string> authenticate_token(Handling& h, const Jwt& jwt) {
   if (!begins || !ends) return unauthenticated("nbf and exp must both be there, as numbers");
   if ((*token)->revoked) return refuse(Code::kUnauthenticated, "the registration token was revoked");
   if (*ends <= seconds_now()) return refuse(Code::kUnauthenticated, "the registration token has expired");
-  if (*begins > seconds_now())
+  if (*begins > seconds_now() + kLeewaySeconds)
     return refuse(Code::kUnauthenticated, "the registration token is not valid yet");
   return (*token)->space;
 }

@@ -7,7 +7,8 @@
 //    most ten minutes after iat (clients use one);
 //  - chash is the lower-case hex SHA-256 of the body as sent.
 // A registration token must be signed by this platform and be known to it, of that space, not revoked, and
-// inside nbf and exp without leeway, since the clock that verifies is the clock that signed.
+// inside exp without leeway, since the clock that verifies is the clock that signed; for nbf there are the
+// five minutes, since that clock may have been set back meanwhile.
 //
 // A service account without a key of its own is lent one for an hour. It is given to who asks
 //  - with claims that name the account and its space, are not in the future and end within ten minutes,
