@@ -18,10 +18,6 @@ constexpr std::chrono::minutes kLongestClaims{10};
 constexpr int kMostSignatures = 256;
 constexpr Seconds kLentSeconds = 3600;
 
-json::Value to_json(std::string_view text, json::Document::AllocatorType& allocator) {
-  return json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), allocator);
-}
-
 std::optional<std::string> hex_decode(std::string_view hex) {
   if (hex.size() % 2 != 0) return std::nullopt;
   std::string out;

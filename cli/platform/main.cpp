@@ -1,10 +1,14 @@
 // cnspec-platform: a local registration platform.
+#include <fcntl.h>
+#include <google/protobuf/stubs/common.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 
 #include "base/file.hpp"
 #include "base/json.hpp"
@@ -23,7 +27,7 @@ namespace {
 constexpr int kExitUsage = 2;
 
 struct Arguments {
-  std::string data;
+  std::optional<std::string> data;
 
   std::string listen = "127.0.0.1:8443";
   std::string clock_skew = "0";
@@ -33,7 +37,7 @@ struct Arguments {
   std::size_t max_connections = 256;
   std::string latest_version = kVersion;
   bool access_log = false;
-  std::string registry;
+  std::optional<std::string> registry;
 
   std::string space;
   std::string expires = "1h";
@@ -51,8 +55,9 @@ struct Arguments {
 };
 
 Result<std::filesystem::path> data_path(const Arguments& arguments) {
-  if (arguments.data.empty()) return default_data_folder();
-  return std::filesystem::path(arguments.data);
+  if (!arguments.data) return default_data_folder();
+  if (arguments.data->empty()) return fail("--data names no folder", ErrorKind::kUsage);
+  return std::filesystem::path(*arguments.data);
 }
 
 Result<DataFolder> make_data(const Arguments& arguments) {
@@ -76,8 +81,8 @@ Result<ServerOptions> server_options(const Arguments& arguments) {
   options.request_timeout = *timeout;
   options.max_connections = arguments.max_connections;
   options.access_log = arguments.access_log;
-  if (!arguments.registry.empty()) {
-    auto registry = RegistryFolder::open(arguments.registry);
+  if (arguments.registry) {
+    auto registry = RegistryFolder::open(*arguments.registry);
     if (!registry) return fail(registry.error());
     options.registry = std::make_shared<const RegistryFolder>(std::move(*registry));
   }
@@ -119,6 +124,14 @@ Result<void> serve(const Arguments& arguments) {
   return {};
 }
 
+// It goes into what clients are given, who would be the first to notice.
+Result<void> check_endpoint(const Arguments& arguments) {
+  const std::string& url = arguments.api_endpoint;
+  if (url.empty() || (is_utf8(url) && (url.starts_with("https://") || url.starts_with("http://")))) return {};
+  return fail("--api-endpoint must begin with https:// or http://, found " + quoted_if_needed(url),
+              ErrorKind::kUsage);
+}
+
 Result<void> create(const Arguments& arguments) {
   TokenRequest request;
   auto space = parse_space(arguments.space);
@@ -129,6 +142,7 @@ Result<void> create(const Arguments& arguments) {
   request.lifetime = std::chrono::floor<std::chrono::seconds>(*lifetime);
   if (!is_utf8(arguments.description)) return fail("--description is not UTF-8", ErrorKind::kUsage);
   request.description = arguments.description;
+  if (auto good = check_endpoint(arguments); !good) return good;
   request.endpoint = arguments.api_endpoint;
 
   const auto folder = make_data(arguments);
@@ -158,6 +172,7 @@ struct Keyless {
 Result<Keyless> begin_keyless(const Arguments& arguments) {
   auto space = parse_space(arguments.space);
   if (!space) return fail(space.error());
+  if (auto good = check_endpoint(arguments); !good) return fail(good.error());
   const auto folder = make_data(arguments);
   if (!folder) return fail(folder.error());
   auto store = folder->store();
@@ -187,6 +202,8 @@ Result<void> add_ssh_key(const Arguments& arguments) {
 }
 
 Result<void> add_issuer(const Arguments& arguments) {
+  if (arguments.issuer.empty()) return fail("--issuer names nobody", ErrorKind::kUsage);
+  if (arguments.audience.empty()) return fail("--audience names nobody", ErrorKind::kUsage);
   const auto text = read_small_file(arguments.keys);
   if (!text) return fail(text.error());
   const auto keys = read_issuer_keys(*text);
@@ -199,7 +216,7 @@ Result<void> add_issuer(const Arguments& arguments) {
   auto& allocator = document.GetAllocator();
   const auto put = [&](const char* name, const std::string& value) {
     if (value.empty()) return;
-    document.AddMember(rapidjson::StringRef(name), json::Value(value.c_str(), allocator), allocator);
+    document.AddMember(rapidjson::StringRef(name), to_json(value, allocator), allocator);
   };
   put("type", "external_account");
   put("audience", issuer.audience);
@@ -216,7 +233,7 @@ Result<void> revoke(const Arguments& arguments) {
   const auto revoked = store->revoke(arguments.mrn, now());
   if (!revoked) return fail(revoked.error());
   if (!*revoked)
-    return fail("there is nothing called " + arguments.mrn + ", or it was revoked before",
+    return fail("there is nothing called " + quoted_if_needed(arguments.mrn) + ", or it was revoked before",
                 ErrorKind::kNotFound);
   return {};
 }
@@ -248,7 +265,7 @@ Result<void> list(const Arguments& arguments) {
     for (const auto& [name, value] : fields) {
       if (value.empty()) continue;
       words.push_back(printable(value));
-      object.AddMember(rapidjson::StringRef(name), json::Value(value.c_str(), allocator), allocator);
+      object.AddMember(rapidjson::StringRef(name), to_json(value, allocator), allocator);
     }
     text += join(words, "\t") + "\n";
     to.PushBack(object, allocator);
@@ -290,8 +307,10 @@ void add_many(CLI::App& command, const char* name, std::vector<std::string>& tar
 }
 
 void add_data(CLI::App& command, Arguments& arguments) {
-  add(command, "--data", arguments.data, "DIR",
-      "Folder of the platform's data (default: ~/.local/share/cnspec-platform)");
+  command
+      .add_option("--data", arguments.data,
+                  "Folder of the platform's data (default: ~/.local/share/cnspec-platform)")
+      ->type_name("DIR");
 }
 
 int report(const Result<void>& result) {
@@ -299,6 +318,22 @@ int report(const Result<void>& result) {
   const Error& error = result.error();
   log::error(error.message() + (error.hint().empty() ? "" : " (" + error.hint() + ")"));
   return error.kind() == ErrorKind::kUsage ? kExitUsage : 1;
+}
+
+// What CLI11 found wrong; of words it did not expect, which one may be meant.
+Error said(const CLI::App& app, const CLI::ParseError& error) {
+  const auto extra = app.remaining(true);
+  if (extra.empty()) return Error(error.what(), ErrorKind::kUsage);
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  std::vector<std::string> known;
+  for (const CLI::App* each : command->get_subcommands([](const CLI::App*) { return true; }))
+    known.push_back(each->get_name());
+  for (const CLI::Option* each : command->get_options()) known.push_back(each->get_name());
+  const std::string near = closest(extra.front(), known);
+  Error unexpected("unexpected argument " + quoted_if_needed(extra.front()), ErrorKind::kUsage);
+  return std::move(unexpected)
+      .hint(near.empty() ? "--help says what there is" : "did you mean " + near + "?");
 }
 
 int run(int argc, char** argv) {
@@ -314,8 +349,10 @@ int run(int argc, char** argv) {
   add_data(serving, arguments);
   serving.add_flag("--access-log", arguments.access_log, "Write a line about each request to standard error");
   add(serving, "--latest-version", arguments.latest_version, "VERSION", "Announced in every latest.json");
-  add(serving, "--registry", arguments.registry, "DIR",
-      "Folder served below /providers/, such as `cnspec providers mirror` makes it");
+  serving
+      .add_option("--registry", arguments.registry,
+                  "Folder served below /providers/, such as `cnspec providers mirror` makes it")
+      ->type_name("DIR");
   add(serving, "--request-timeout", arguments.request_timeout, "DURATION", "Time for a request to arrive");
   add(serving, "--max-connections", arguments.max_connections, "N", "Connections held at a time")
       ->check(CLI::Range(1, 100000).description(""));
@@ -379,8 +416,10 @@ int run(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success& wanted) {  // --help and --version
+    return app.exit(wanted);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kExitUsage;
+    return report(fail(said(app, error)));
   }
   if (serving.parsed()) return report(serve(arguments));
   if (creating.parsed()) return report(create(arguments));
@@ -399,11 +438,22 @@ int run(int argc, char** argv) {
 }  // namespace cnspec::platform
 
 int main(int argc, char** argv) {
-  ::umask(0077);                  // keys and database are the owner's alone
+  ::umask(0077);  // keys and database are the owner's alone
+  // A file of ours that is standard error would get what is logged; standard output must not seem to work.
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+  }
   std::signal(SIGPIPE, SIG_IGN);  // a reader of our output may leave
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of write, as a full disk is
+  // It would write on standard error what it thinks of what clients send. They are told; whatever else goes
+  // wrong inside it is thrown.
+  google::protobuf::SetLogHandler(nullptr);
   cnspec::log::configure(cnspec::log::Level::kInfo, false);
   try {
-    return cnspec::platform::run(argc, argv);
+    const int code = cnspec::platform::run(argc, argv);
+    if (code != 0 || std::cout.flush()) return code;
+    cnspec::log::error("cannot write to standard output");
+    return 1;
   } catch (const std::exception& error) {
     cnspec::log::error(error.what());
     return 1;

@@ -15,10 +15,6 @@ constexpr std::array<std::string_view, 6> kProviders = {"arista", "aws", "azure"
 constexpr std::array<std::string_view, 3> kDocuments = {"cnspec/latest.json", "mql/latest.json",
                                                         "providers/latest.json"};
 
-json::Value to_json(std::string_view text, json::Document::AllocatorType& allocator) {
-  return json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), allocator);
-}
-
 Outcome<HealthCheckResponse> check_health(Handling& h) {
   if (const auto request = h.read<HealthCheckRequest>(); !request) return tl::unexpected(request.error());
   HealthCheckResponse response;

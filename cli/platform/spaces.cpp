@@ -8,6 +8,7 @@
 #include "base/json.hpp"
 #include "base/time.hpp"
 #include "jwt.hpp"
+#include "wire.hpp"
 
 namespace cnspec::platform {
 namespace {
@@ -71,9 +72,7 @@ Result<std::string> create_token(Store& store, const Key& key, const TokenReques
   json::Document claims(rapidjson::kObjectType);
   auto& allocator = claims.GetAllocator();
   const auto add = [&](const char* name, std::string_view value) {
-    claims.AddMember(rapidjson::StringRef(name),
-                     json::Value(value.data(), static_cast<rapidjson::SizeType>(value.size()), allocator),
-                     allocator);
+    claims.AddMember(rapidjson::StringRef(name), to_json(value, allocator), allocator);
   };
   const auto add_time = [&](const char* name, Seconds value) {
     claims.AddMember(rapidjson::StringRef(name), json::Value(value), allocator);

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/json.hpp"
+
 namespace cnspec::platform {
 
 // The codes of gRPC, by number.
@@ -46,6 +48,11 @@ std::string encode(const google::protobuf::Message& message, Format format);
 // JSON members may be snake_case or camelCase, and unknown ones are skipped. False when `body` makes no
 // sense; then `why` says why.
 bool decode(std::string_view body, Format format, google::protobuf::Message& into, std::string& why);
+
+// With every byte of it, also a NUL.
+inline json::Value to_json(std::string_view text, json::Document::AllocatorType& allocator) {
+  return json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), allocator);
+}
 
 // An HTTP answer.
 struct Answer {
