@@ -270,6 +270,16 @@ Key key_from(const std::string& pem) {
   return key;
 }
 
+std::string pem_of(const Key& key, const std::string& passphrase = {}) {
+  const std::unique_ptr<BIO, decltype(&BIO_free)> out(BIO_new(BIO_s_mem()), BIO_free);
+  std::string copy = passphrase;
+  PEM_write_bio_PKCS8PrivateKey(out.get(), key.get(), passphrase.empty() ? nullptr : EVP_aes_256_cbc(),
+                                copy.data(), static_cast<int>(copy.size()), nullptr, nullptr);
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &text);
+  return {text, static_cast<std::size_t>(size)};
+}
+
 Key new_key(const char* curve) { return {EVP_EC_gen(curve), FreeKey()}; }
 
 std::string base64url(const std::string& bytes) {
@@ -584,6 +594,13 @@ TEST(PlatformWire, BodiesThatMakeNoSense) {
   refused(R"({"name": {}})", kJson, "AgentRegistrationRequest");
   refused(R"({"agent_info": 3})", kJson, "AgentRegistrationRequest");
   refused("{\"name\": \"\xff\"}", kJson, "invalid JSON");
+  refused("{\"\xff\": 1}", kJson, "invalid JSON");
+  refused(R"({"name": "\ud800"})", kJson, "invalid JSON");
+  refused(R"({"name": "\udc00"})", kJson, "AgentRegistrationRequest");
+  refused(R"({"nobody": )" + std::string(400, '9') + "}", kJson, "Number too big");
+  refused(R"({"name": 5})", kJson, "AgentRegistrationRequest");
+  refused(R"({"agent_info": {"labels": {"a": "1", "a": "2"}}})", kJson, "'a' is already set");
+  refused(R"({"agent_info": {"labels": {"a": {}}}})", kJson, "AgentRegistrationRequest");
   refused("{\"name\":" + std::string(100000, '[') + "}", kJson, "nested deeper");
   refused("\xff\xff", kProtobuf, "no valid protobuf of AgentRegistrationRequest");
   refused(std::string("\x12\x7f", 2), kProtobuf, "no valid protobuf");
@@ -593,6 +610,26 @@ TEST(PlatformWire, BodiesThatMakeNoSense) {
   expect_refused(client.request("POST", "/Health/Check", {"Content-Type:"}, "x"), 400, 3,
                  "the Content-Type is missing");
   EXPECT_EQ(client.post("Health/Check", "{}").status, 200);
+  // Clients are told, and have no say in the platform's log.
+  EXPECT_EQ(count(platform.stop().err, "\n"), 1u);
+}
+
+TEST(PlatformWire, OddBodiesThatMakeSense) {
+  Platform platform;
+  Client client(platform);
+  const Headers token = bearer(platform.token());
+  for (const char* body : {R"({"name": "first", "name": "last", "nobody": 1e-400})",
+                           R"({"name": "nul\u0000byte", "agent_info": {"platform_hostname": "\u001b[31m"}})",
+                           R"({"name": null, "agent_info": null})", R"({"name": "\ud83d\ude00"})"})
+    EXPECT_EQ(client.post("AgentManager/RegisterAgent", body, kJson, token).status, 200);
+  const std::string data = platform.data().string();
+  const std::string json = cli({"list", "-o", "json", "--data", data}).out;
+  EXPECT_TRUE(lacks(json, "first"));
+  for (const char* name : {"\"last\"", "\"nul\\u0000byte\"", "\"\\u001B[31m\"", "\"\U0001F600\""})
+    EXPECT_TRUE(has(json, name));
+  const std::string text = cli({"list", "--data", data}).out;
+  EXPECT_TRUE(has(text, "\tnul\\x00byte\t\\x1b[31m\n"));
+  EXPECT_EQ(count(platform.stop().err, "\n"), 1u);
 }
 
 TEST(PlatformWire, WrongPathsAndVerbs) {
@@ -723,6 +760,11 @@ TEST(PlatformTokens, Refused) {
   expect_refused(
       attempt(signed_es384(ours, header, changed("\"nbf\":" + claim(good, "nbf"), "\"nbf\":" + at(600)))),
       401, 16, "not valid yet");
+  // The clock may have been set back since.
+  EXPECT_EQ(
+      attempt(signed_es384(ours, header, changed("\"nbf\":" + claim(good, "nbf"), "\"nbf\":" + at(200))))
+          .status,
+      200);
   expect_unauthenticated(attempt(base64url(R"({"alg":"none","typ":"JWT"})") + "." + base64url(claims) + "."));
   expect_unauthenticated(attempt(signed_es384(ours, R"({"alg":"HS256"})", claims)));
   expect_unauthenticated(attempt(signed_es384(ours, R"({"alg":"ES384","crit":["x"]})", claims)));
@@ -1277,12 +1319,22 @@ TEST(PlatformCommand, WrongUsageIsExplained) {
       {{"serve", "--fail", "=Unavailable"}, "not of the form METHOD=CODE"},
       {{"serve", "--request-timeout", "0"}, "--request-timeout"},
       {{"serve", "--max-connections", "0"}, "--max-connections"},
+      {{"serve", "--registry", ""}, "--registry \"\": No such file or directory"},
+      {{"serv"}, "unexpected argument serv (did you mean serve?)"},
+      {{"serve", "--lissten", "x:0"}, "unexpected argument --lissten (did you mean --listen?)"},
+      {{"serve", "now"}, "unexpected argument now"},
       {{"token"}, "there is no command; the commands are: token create"},
       {{"token", "create"}, "--space is required"},
       {{"token", "create", "--space", ""}, "\"\" is no space"},
       {{"token", "create", "--space", "a/b"}, "\"a/b\" is no space"},
       {{"token", "create", "--space", "s", "--expires", "1 hour"}, "no duration"},
       {{"token", "create", "--space", "s", "--description", "\xff"}, "not UTF-8"},
+      {{"token", "create", "--space", "s", "--api-endpoint", "somewhere"},
+       "--api-endpoint must begin with https:// or http://, found somewhere"},
+      {{"issuer", "add", "--space", "s", "--keys", "/none", "--issuer", "", "--audience", "a"},
+       "--issuer names nobody"},
+      {{"issuer", "add", "--space", "s", "--keys", "/none", "--issuer", "i", "--audience", ""},
+       "--audience names nobody"},
       {{"revoke"}, "MRN is required"},
       {{"list", "-o", "xml"}, "--output"},
       {{"list", "--space", "?"}, "\"?\" is no space"},
@@ -1297,6 +1349,7 @@ TEST(PlatformCommand, WrongUsageIsExplained) {
     EXPECT_EQ(result.out, "") << message;
   }
   EXPECT_FALSE(fs::exists(data));
+  EXPECT_EQ(cli({"list", "--data", ""}).exit_code, 2);
   for (const Argv& help : {Argv{"--help"}, Argv{"serve", "--help"}, Argv{"token", "create", "--help"}}) {
     EXPECT_EQ(cli(help).exit_code, 0);
   }
@@ -1335,7 +1388,59 @@ TEST(PlatformCommand, FailuresAreOneLine) {
                  "cannot make the data folder");
   expect_failure({"token", "create", "--space", "s", "--data", folder.path().string()},
                  "holds something else");
-  expect_failure({"token", "create", "--space", "s", "--data", ""}, "HOME is not set", home_is(std::nullopt));
+  expect_failure({"token", "create", "--space", "s"}, "HOME is not set", home_is(std::nullopt));
+  expect_failure({"revoke", "", "--data", platform.data().string()}, "there is nothing called \"\"");
+}
+
+// As an operator's shell has it before it starts the platform, such as "ulimit -f 1" or "exec 2>&-".
+Argv after(const std::string& commands, const Argv& args) {
+  Argv argv = {"/bin/sh", "-c", commands + "; exec \"$0\" \"$@\"", program("cnspec-platform")};
+  argv.insert(argv.end(), args.begin(), args.end());
+  return argv;
+}
+
+TEST(PlatformCommand, AFullDiskIsNamedAndLosesNothing) {
+  TempDir folder;
+  const std::string data = (folder / "data").string();
+  const Argv serve = {"serve", "--listen", "127.0.0.1:0", "--data", data};
+  for (const char* limit : {"ulimit -f 0", "ulimit -f 1", "ulimit -f 20"}) {
+    const RunResult result = test::run(after(limit, serve));
+    EXPECT_EQ(result.exit_code, 1) << result.signal << result.err;
+    EXPECT_TRUE(has(result.err, ": File too large\n"));
+  }
+  const RunResult made = cli({"token", "create", "--space", "s", "--data", data});
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_EQ(count(cli({"list", "--data", data}).out, "valid"), 1u);
+  const Argv create = {"token", "create", "--space", "s", "--data", data};
+  for (const char* output : {"exec >/dev/full", "exec >&-"}) {
+    const RunResult unsaid = test::run(after(output, create));
+    EXPECT_EQ(unsaid.exit_code, 1);
+    EXPECT_EQ(unsaid.err, "x cannot write to standard output\n");
+  }
+}
+
+TEST(PlatformCommand, ClosedStandardErrorIsNoFileOfOurs) {
+  TempDir folder;
+  const std::string data = (folder / "data").string();
+  Process server = Process::start(
+      after("exec 2>&-", {"serve", "--listen", "127.0.0.1:0", "--data", data, "--access-log"}));
+  EXPECT_TRUE(server.read_line());
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.wait().exit_code, 0);
+  EXPECT_EQ(read_file(folder / "data/.serve.lock"), "");
+}
+
+TEST(PlatformCommand, ConnectionsFitTheLimitOfOpenFiles) {
+  TempDir folder;
+  const Argv serve = {"serve", "--listen", "127.0.0.1:0", "--data", (folder / "data").string()};
+  const RunResult none = test::run(after("ulimit -n 64", serve));
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_TRUE(has(none.err, "the limit of open files leaves no room for connections"));
+  Process some = Process::start(after("ulimit -n 150", serve));
+  EXPECT_TRUE(some.wait_for_err("the limit of open files leaves room for 50 connections, not for 256\n"));
+  some.read_line();
+  some.signal(SIGTERM);
+  EXPECT_EQ(some.wait().exit_code, 0);
 }
 
 TEST(PlatformCommand, BrokenDataIsNamed) {
@@ -1361,6 +1466,43 @@ TEST(PlatformCommand, BrokenDataIsNamed) {
   broken("ca.key", "", "ca.key: no such file, though ca.pem is there");
   broken("ca.pem", "nonsense", "ca.pem: not a certificate in PEM");
   broken("platform.db", std::string(5000, 'x'), "file is not a database");
+  broken("ca.key", pem_of(new_key("P-256")), "ca.key does not belong to ");
+  broken("token.key", pem_of(new_key("P-256")),
+         "token.key: expected a key of the curve P-384, found another");
+  broken("token.key", pem_of(new_key("P-384"), "secret"), "token.key: the private key is encrypted");
+  broken("token.key", std::string(2 << 20, 'x'), "token.key: has more than 1048576 bytes");
+}
+
+TEST(PlatformCommand, AnotherDatabaseIsLeftAlone) {
+  TempDir folder;
+  const std::string data = (folder / "data").string();
+  const Argv serve = {"serve", "--listen", "127.0.0.1:0", "--data", data};
+  EXPECT_EQ(cli({"token", "create", "--space", "s", "--data", data}).exit_code, 0);
+  const std::string good = read_file(folder / "data/platform.db");
+  ASSERT_GT(good.size(), 64u);
+  const auto with_version = [&](std::string bytes, const std::string& version) {
+    folder.write("data/platform.db", bytes.replace(60, 4, version));
+  };
+  with_version(good, std::string("\0\0\0\x63", 4));
+  expect_failure(serve, "platform.db failed: it was written by a newer version of this program");
+  for (const std::string& version : {std::string(4, '\0'), std::string(4, '\xff')}) {
+    with_version(good, version);
+    expect_failure(serve, "platform.db failed: it was written by another program");
+  }
+  folder.write("data/platform.db", good.substr(0, good.size() / 2));
+  expect_failure({"list", "--data", data}, "database disk image is malformed");
+  folder.write("data/platform.db", good);
+  EXPECT_EQ(count(cli({"list", "--data", data}).out, "valid"), 1u);
+}
+
+TEST(PlatformCommand, AFifoForAKeyIsNotWaitedFor) {
+  TempDir folder;
+  const std::string data = (folder / "data").string();
+  fs::create_directory(data);
+  ASSERT_EQ(::mkfifo((data + "/token.key").c_str(), 0600), 0);
+  folder.write("data/.setup.lock", "");
+  expect_failure({"token", "create", "--space", "s", "--data", data},
+                 "token.key: expected a regular file, found a FIFO");
 }
 
 TEST(PlatformCommand, DataIsAtHomeUnlessSaid) {
