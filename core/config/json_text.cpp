@@ -1,10 +1,14 @@
 #include "config/json_text.hpp"
 
-#include <rapidjson/error/en.h>
 #include <rapidjson/memorystream.h>
 #include <rapidjson/prettywriter.h>
 #include <rapidjson/reader.h>
 #include <rapidjson/stringbuffer.h>
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "config/keys.hpp"
 
 namespace cnspec::config {
 namespace {
@@ -53,32 +57,6 @@ struct Spelling : Writer {
   }
 };
 
-}  // namespace
-
-Result<json::Document> parse_spelled(const std::string& text) {
-  json::Document document;
-  rapidjson::Reader reader;
-  rapidjson::MemoryStream in(text.data(), text.size());
-  auto build = [&](json::Document& into) {
-    Builder builder{into};
-    return !reader.Parse<kFlags>(in, builder).IsError();
-  };
-  document.Populate(build);
-  if (reader.HasParseError()) {
-    const bool deep = reader.GetParseErrorCode() == rapidjson::kParseErrorTermination;
-    return fail("invalid JSON at byte " + std::to_string(reader.GetErrorOffset()) + ": " +
-                    (deep ? "nested deeper than " + std::to_string(kMaxDepth) + " levels"
-                          : rapidjson::GetParseError_En(reader.GetParseErrorCode())),
-                ErrorKind::kInvalid);
-  }
-  return document;
-}
-
-std::string text_of(const json::Value& value) {
-  const std::string_view text = json::view(value);
-  return std::string(text.starts_with(kNumber) ? text.substr(1) : text);
-}
-
 std::string write_spelled(const json::Value& value, int indentation) {
   rapidjson::StringBuffer buffer;
   if (indentation == 0) {
@@ -90,6 +68,93 @@ std::string write_spelled(const json::Value& value, int indentation) {
     value.Accept(writer);
   }
   return {buffer.GetString(), buffer.GetSize()};
+}
+
+// How many blanks the first member is indented by; 0 for a text on one line.
+int indentation_of(const std::string& text) {
+  const auto line = text.find('\n');
+  if (line == text.npos) return 0;
+  const auto member = text.find_first_not_of(" \t\r\n", line);
+  const auto begin = member == text.npos ? member : text.rfind('\n', member) + 1;
+  if (member == text.npos || member <= begin || text[begin] == '\t') return 2;
+  return static_cast<int>(std::min<std::size_t>(member - begin, 8));
+}
+
+// A number where every reader of the key expects one.
+std::string spelled(const std::string& key, const std::string& text) {
+  const Key* known = key_named(key);
+  const bool number = known && known->kind == Kind::kMinutes && is_small_number(text);
+  return number ? kNumber + text : text;
+}
+
+// The changes of one document.
+class Editor {
+ public:
+  explicit Editor(json::Document& document) : document_(document), alloc_(document.GetAllocator()) {}
+
+  void apply(const Change& change) {
+    json::Value value;  // null: remove
+    if (change.text) value = string(spelled(change.key, *change.text));
+    if (!change.map.empty()) value.SetObject();
+    for (const auto& [name, text] : change.map) value.AddMember(string(name), string(text), alloc_);
+
+    const auto dot = change.key.find('.');
+    if (dot == std::string::npos) return set(document_, change.key, std::move(value));
+    set(document_, change.key, {});  // its flat form
+    const std::string outer = change.key.substr(0, dot);
+    const json::Value* before = json::find(document_, outer);
+    const bool there = before && before->IsObject();
+    if (value.IsNull() && !there) return;
+    if (!there) set(document_, outer, json::Value(rapidjson::kObjectType));
+    set(document_.FindMember(outer.c_str())->value, change.key.substr(dot + 1), std::move(value));
+  }
+
+ private:
+  json::Value string(const std::string& text) {
+    return json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), alloc_);
+  }
+  void set(json::Value& object, const std::string& key, json::Value value) {
+    const auto found = object.FindMember(key.c_str());
+    const bool there = found != object.MemberEnd();
+    if (value.IsNull()) {
+      if (there) object.EraseMember(found);
+    } else if (there) {
+      found->value = value;
+    } else {
+      object.AddMember(string(key), value, alloc_);
+    }
+  }
+
+  json::Document& document_;
+  json::Document::AllocatorType& alloc_;
+};
+
+}  // namespace
+
+std::optional<json::Document> read_spelled(const std::string& text) {
+  if (!trim(text).starts_with('{')) return std::nullopt;
+  json::Document document;
+  rapidjson::Reader reader;
+  rapidjson::MemoryStream in(text.data(), text.size());
+  auto build = [&](json::Document& into) {
+    Builder builder{into};
+    return !reader.Parse<kFlags>(in, builder).IsError();
+  };
+  document.Populate(build);
+  if (reader.HasParseError()) return std::nullopt;
+  return document;
+}
+
+std::string text_of(const json::Value& value) {
+  const std::string_view text = json::view(value);
+  return std::string(text.starts_with(kNumber) ? text.substr(1) : text);
+}
+
+std::string edited_json(const std::string& text, json::Document document,
+                        const std::vector<Change>& changes) {
+  Editor editor(document);
+  for (const Change& change : changes) editor.apply(change);
+  return write_spelled(document, indentation_of(text)) + "\n";
 }
 
 }  // namespace cnspec::config

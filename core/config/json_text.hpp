@@ -2,19 +2,23 @@
 // double has held it. Inside core/config only.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/json.hpp"
+#include "config/config.hpp"
 
 namespace cnspec::config {
 
-// As json::parse, but numbers are texts that text_of and write_spelled alone can tell from others.
-Result<json::Document> parse_spelled(const std::string& text);
+// Nothing: it is no JSON object, or one that is nested deeper than 64 levels. Numbers are texts that text_of
+// and edited_json alone can tell from others.
+std::optional<json::Document> read_spelled(const std::string& text);
 
 // Of a text or a number.
 std::string text_of(const json::Value& value);
 
-// With that many blanks before a member, or on one line for 0.
-std::string write_spelled(const json::Value& value, int indentation);
+// `text` with its changes, indented as it was; `document` is what it says.
+std::string edited_json(const std::string& text, json::Document document, const std::vector<Change>& changes);
 
 }  // namespace cnspec::config

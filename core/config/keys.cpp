@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/version.hpp"
+
 namespace cnspec::config {
 namespace {
 
@@ -32,7 +34,7 @@ constexpr Key kKeys[] = {
     {"features", Kind::kTexts},
     {"labels", Kind::kMap},
     {"annotations", Kind::kMap},
-    {"updates_url", Kind::kUrl, &Config::updates_url, "https://releases.mondoo.com"},
+    {"updates_url", Kind::kUrl, &Config::updates_url, kUpdatesUrl},
     {"providers_url", Kind::kUrl},
     {"providers_lock"},
     {"category"},
@@ -111,16 +113,25 @@ bool Config::truth(std::string_view key, bool otherwise) const {
   return truth ? *truth : otherwise;
 }
 
-void set_by_flag(Config& config, std::string_view name, Value value, std::string_view flag) {
-  const Key* key = key_named(name);
-  if (!key) return;
-  const auto* text = std::get_if<std::string>(&value);
+void set(Config& config, Setting setting) {
+  const Key* key = key_named(setting.key);
+  const auto* text = std::get_if<std::string>(&setting.value);
   if (key->member && text) config.*key->member = *text;
-  const auto order = [](std::string_view n) { return key_named(n) - kKeys; };
-  auto at = std::find_if(config.settings.begin(), config.settings.end(),
-                         [&](const Setting& s) { return order(s.key) >= order(name); });
-  if (at == config.settings.end() || at->key != name) at = config.settings.insert(at, Setting{});
-  *at = Setting{std::string(name), std::move(value), Origin::kFlag, std::string(flag)};
+  const auto at = std::find_if(config.settings.begin(), config.settings.end(),
+                               [&](const Setting& s) { return key_named(s.key) >= key; });
+  if (at != config.settings.end() && at->key == setting.key)
+    *at = std::move(setting);
+  else
+    config.settings.insert(at, std::move(setting));
+}
+
+void set_by_flag(Config& config, std::string_view name, Value value, std::string_view flag) {
+  if (key_named(name)) set(config, {std::string(name), std::move(value), Origin::kFlag, std::string(flag)});
+}
+
+bool is_small_number(std::string_view text) {
+  return !text.empty() && text.size() < 10 && (text == "0" || text.front() != '0') &&
+         text.find_first_not_of("0123456789") == text.npos;
 }
 
 }  // namespace cnspec::config

@@ -59,6 +59,7 @@ std::string short_origin(const Setting& setting) {
 // A line of its own for each key, so of a certificate only the first one.
 std::string short_value(const Value& value) {
   if (const auto* text = std::get_if<std::string>(&value)) {
+    if (text->empty()) return "(none)";
     const auto end = text->find('\n');
     return printable(text->substr(0, end)) + (end == text->npos || end + 1 == text->size() ? "" : " ...");
   }

@@ -103,6 +103,17 @@ TEST(ConfigEditTest, JsonStaysJson) {
   EXPECT_EQ(after("", {{"a", "x"}}, "c.json"), "{\n  \"a\": \"x\"\n}\n");
 }
 
+TEST(ConfigEditTest, DottedKeysOfJson) {
+  EXPECT_EQ(after("{\"log.format\": \"a\", \"log\": {\"color\": true, \"format\": \"b\"}}",
+                  {{"log.format", "json"}}),
+            "{\"log\":{\"color\":true,\"format\":\"json\"}}\n");
+  EXPECT_EQ(after("{\"log\": {\"color\": true, \"format\": \"b\"}}", {{"log.format", std::nullopt}}),
+            "{\"log\":{\"color\":true}}\n");
+  EXPECT_EQ(after("{\"log\": null}", {{"log.format", std::nullopt}}), "{\"log\":null}\n");
+  EXPECT_EQ(after("{\"scan_interval\": 5}", {{"scan_interval.timer", "60"}}),
+            "{\"scan_interval\":{\"timer\":60}}\n");
+}
+
 TEST(ConfigEditTest, NumbersOfJsonStayAsTheyAreSpelled) {
   EXPECT_EQ(after("{\"mrn\":55555555555555555555555555,\"x\":[1.50,-0,1E5,0.1000000000000000055]}",
                   {{"name", "n"}}),

@@ -1,0 +1,74 @@
+#include <algorithm>
+
+#include "base/file.hpp"
+#include "base/file_lock.hpp"
+#include "base/text.hpp"
+#include "config/config.hpp"
+#include "config/document.hpp"
+
+namespace cnspec::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+// More than a key, a certificate and some MRNs take.
+constexpr std::size_t kCredentialsSize = 16384;
+
+// Beside the file, since that is replaced at every change. Without locks, the writing is still atomic.
+Result<FileLock> lock_file(const fs::path& file, FileLock::Deadline deadline) {
+  return FileLock::take(file.string() + ".lock", printable(file.string()) + " is being changed by", deadline,
+                        FileLock::Need::kWherePossible);
+}
+
+// Left behind by one that was killed; nobody else writes while we hold the lock.
+void remove_unfinished(const fs::path& path) {
+  const std::string begin = path.filename().string() + ".";
+  std::error_code ec;
+  for (fs::directory_iterator it(path.parent_path(), ec), end; !ec && it != end; it.increment(ec)) {
+    const std::string name = it->path().filename().string();
+    constexpr std::size_t kRandom = 12;
+    const bool ours = name.starts_with(begin) && name.ends_with(".tmp") &&
+                      name.size() == begin.size() + kRandom + 4 &&
+                      name.find_first_not_of("0123456789abcdef", begin.size()) == name.size() - 4;
+    std::error_code ignored;
+    if (ours) fs::remove(it->path(), ignored);
+  }
+}
+
+}  // namespace
+
+Result<void> check_writable(const fs::path& path, std::chrono::steady_clock::time_point deadline) {
+  std::error_code ec;
+  const auto size = fs::file_size(path, ec);
+  auto room = check_room_for_file(path, kCredentialsSize + (ec ? 0 : size));
+  if (!room) return fail(Error::wrap("the configuration cannot be written", room.error()));
+  auto lock = lock_file(behind_links(path), deadline);
+  if (!lock) return fail(Error::wrap("the configuration cannot be locked", lock.error()));
+  return {};
+}
+
+Result<void> save(const fs::path& named, const std::vector<Change>& changes,
+                  std::chrono::steady_clock::time_point deadline,
+                  const std::optional<std::pair<std::string, std::string>>& only_if) {
+  const fs::path path = behind_links(named);
+  const std::string name = printable(path.string());
+  if (auto made = make_folders(path.parent_path()); !made) return made;
+  auto lock = lock_file(path, deadline);
+  if (!lock) return fail(lock.error());
+  auto text = read_small_file(path);
+  if (!text && text.error().kind() != ErrorKind::kNotFound) return fail(text.error());
+  const std::string before = text ? *text : "";
+  if (only_if) {
+    auto root = parse(before, name);
+    if (!root) return fail(root.error());
+    const YAML::Node now = find(*root, only_if->first);
+    if (!now.IsDefined() || !now.IsScalar() || now.Scalar() != only_if->second)
+      return fail(name + ": has been changed meanwhile: " + only_if->first + " is another");
+  }
+  auto after = edited(before, changes, name);
+  if (!after) return fail(after.error());
+  remove_unfinished(path);
+  return write_file_atomically(path, *after, 0600);
+}
+
+}  // namespace cnspec::config
