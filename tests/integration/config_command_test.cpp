@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <yaml-cpp/yaml.h>
 
+#include "base/version.hpp"
 #include "support/cnspec.hpp"
 #include "support/platform.hpp"
 
@@ -120,6 +121,7 @@ TEST_F(ConfigCommandTest, TheSourceOfEachKey) {
   EXPECT_EQ(setting(document, "log.color"), "true < file " + path + ":4:10");
   EXPECT_EQ(setting(document, "sudo.active"), "false < file " + path + ":6:14");
   EXPECT_EQ(setting(document, "api_endpoint"), "https://us.api.mondoo.com < default");
+  EXPECT_EQ(setting(document, "updates_url"), std::string(kUpdatesUrl) + " < default");
   EXPECT_EQ(setting(document, "category"), "not set");
   EXPECT_STREQ(document["config"]["source"].GetString(), "--config");
   const auto& unknown = document["unknownKeys"];
@@ -142,7 +144,9 @@ TEST_F(ConfigCommandTest, TextAndYaml) {
                           "private_key          line 2   ********\n"
                           "api_endpoint         default  https://us.api.mondoo.com\n"
                           "labels               line 4   {\"a\":\"b\"}\n"
-                          "updates_url          default  https://releases.mondoo.com\n"
+                          "updates_url          default  " +
+                          std::string(*kUpdatesUrl ? kUpdatesUrl : "(none)") +
+                          "\n"
                           "auto_update          default  true\n"
                           "isolation            default  auto\n"
                           "trust                default  any\n"

@@ -328,16 +328,19 @@ INSTANTIATE_TEST_SUITE_P(
             {"config", "show"},
             {},
             0,
-            kLoaded + "api_endpoint         default  https://us.api.mondoo.com\n"
-                      "features             line 1   [\"Nonsense\",\"MassQueries\",\"Other\"]\n"
-                      "updates_url          default  https://releases.mondoo.com\n"
-                      "auto_update          default  true\n"
-                      "isolation            default  auto\n"
-                      "trust                default  any\n"
-                      "log-level            default  warn\n"
-                      "scan_interval.timer  default  60\n"
-                      "scan_interval.splay  default  60\n"
-                      "update_channel       default  stable\n",
+            kLoaded +
+                "api_endpoint         default  https://us.api.mondoo.com\n"
+                "features             line 1   [\"Nonsense\",\"MassQueries\",\"Other\"]\n"
+                "updates_url          default  " +
+                std::string(*kUpdatesUrl ? kUpdatesUrl : "(none)") +
+                "\n"
+                "auto_update          default  true\n"
+                "isolation            default  auto\n"
+                "trust                default  any\n"
+                "log-level            default  warn\n"
+                "scan_interval.timer  default  60\n"
+                "scan_interval.splay  default  60\n"
+                "update_channel       default  stable\n",
             "! Failed to parse feature-flags: Nonsense, Other\n"}),
     row_name);
 
@@ -558,7 +561,7 @@ INSTANTIATE_TEST_SUITE_P(
             {},
             2,
             "",
-            "x --output: xml not in {text,json,yaml}\n"
+            "x --output: expected text, json or yaml, found xml\n"
             "  see: cnspec status --help\n",
             "there: text, silently"}),
     row_name);
