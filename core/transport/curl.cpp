@@ -1,4 +1,5 @@
 #include <curl/curl.h>
+#include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
 #include <algorithm>
@@ -9,9 +10,9 @@
 #include <memory>
 #include <optional>
 
-#include "base/file.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "transport/authorities.hpp"
 #include "transport/engine.hpp"
 
 namespace cnspec::transport {
@@ -20,7 +21,6 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxHeaders = 256;
-constexpr std::size_t kMaxTrusted = 16 << 20;  // bytes of certificates in one file
 
 // What may be printed of a URL: neither user and password nor the query, which may carry a token.
 std::string shown(std::string_view url) {
@@ -53,10 +53,8 @@ bool is_header_text(std::string_view text) {
   return text.find_first_of(std::string_view("\r\n\0", 3)) == text.npos;
 }
 
-std::string env(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? value : "";
-}
+std::string text_or_empty(const char* text) { return text ? text : ""; }
+std::string env(const char* name) { return text_or_empty(std::getenv(name)); }
 
 struct EasyCleanup {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
@@ -78,20 +76,14 @@ struct Exchange {
   bool too_large = false;
   bool sink_full = false;
   bool too_many_headers = false;
+  const Authorities* authorities = nullptr;  // the engine's
   char error[CURL_ERROR_SIZE] = {};
 };
 
 class CurlEngine final : public Engine {
  public:
   CurlEngine(Loop& loop, Options options)
-      : loop_(loop),
-        options_(std::move(options)),
-        trusted_(options_.ca_file.empty() ? env("SSL_CERT_FILE") : options_.ca_file),
-        multi_(curl_multi_init()) {
-    if (!trusted_.empty()) {
-      const auto text = read_small_file(trusted_, kMaxTrusted);
-      revocation_lists_ = text && text->find("-----BEGIN X509 CRL-----") != std::string::npos;
-    }
+      : loop_(loop), options_(std::move(options)), multi_(curl_multi_init()) {
     curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &CurlEngine::on_socket);
     curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
     curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &CurlEngine::on_timer);
@@ -169,8 +161,8 @@ class CurlEngine final : public Engine {
       const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(r.deadline - Steady::now());
       set(CURLOPT_CONNECTTIMEOUT_MS, std::max<long>(1, static_cast<long>(left.count())));
     }
-    trust(easy, r.insecure);
     if (auto ready = set_proxy(x); !ready) return ready;
+    trust(x);
 
     if (!is_method(r.method)) {
       return fail("the method " + quoted_if_needed(r.method.substr(0, 80)) + " is none", ErrorKind::kInvalid);
@@ -210,26 +202,39 @@ class CurlEngine final : public Engine {
   }
 
   // A request that accepts any certificate still knows its proxy.
-  void trust(CURL* easy, bool insecure) const {
-    const std::string folder = env("SSL_CERT_DIR");
-    // What is named replaces the system's set; libcurl copies the strings.
-    if (!trusted_.empty() || !folder.empty()) {
-      const char* file = trusted_.empty() ? nullptr : trusted_.c_str();
-      const char* path = folder.empty() || !options_.ca_file.empty() ? nullptr : folder.c_str();
-      for (const CURLoption option : {CURLOPT_CAINFO, CURLOPT_PROXY_CAINFO})
-        curl_easy_setopt(easy, option, file);
-      for (const CURLoption option : {CURLOPT_CAPATH, CURLOPT_PROXY_CAPATH})
-        curl_easy_setopt(easy, option, path);
+  void trust(Exchange& x) {
+    CURL* easy = x.easy.get();
+    // libcurl would read the system's set again for every connection.
+    for (const CURLoption option :
+         {CURLOPT_CAINFO, CURLOPT_CAPATH, CURLOPT_PROXY_CAINFO, CURLOPT_PROXY_CAPATH}) {
+      curl_easy_setopt(easy, option, nullptr);
     }
-    if (revocation_lists_) {
-      for (const CURLoption option : {CURLOPT_CRLFILE, CURLOPT_PROXY_CRLFILE}) {
-        curl_easy_setopt(easy, option, trusted_.c_str());
-      }
-    }
-    if (insecure) {
+    if (x.request.insecure) {
       curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
       curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
+    const bool with_tls = (secure(x) && !x.request.insecure) || (x.proxy && x.proxy->scheme() == "https");
+    if (!with_tls) return;
+    if (!authorities_) authorities_ = read_authorities();
+    x.authorities = authorities_.get();
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, &CurlEngine::on_tls);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, &x);
+  }
+
+  // What is named replaces the system's set.
+  std::unique_ptr<const Authorities> read_authorities() const {
+    if (!options_.ca_file.empty()) return std::make_unique<Authorities>(options_.ca_file, "");
+    const std::string file = env("SSL_CERT_FILE"), folder = env("SSL_CERT_DIR");
+    if (!file.empty() || !folder.empty()) return std::make_unique<Authorities>(file, folder);
+    const curl_version_info_data& built = *curl_version_info(CURLVERSION_NOW);
+    return std::make_unique<Authorities>(text_or_empty(built.cainfo), text_or_empty(built.capath));
+  }
+
+  static CURLcode on_tls(CURL*, void* context, void* self) {
+    const auto store = static_cast<const Exchange*>(self)->authorities->get();
+    if (!store) return CURLE_SSL_CACERT_BADFILE;
+    SSL_CTX_set1_cert_store(static_cast<SSL_CTX*>(context), *store);
+    return CURLE_OK;
   }
 
   Result<void> set_headers(Exchange& x) const {
@@ -457,8 +462,7 @@ class CurlEngine final : public Engine {
       case CURLE_PEER_FAILED_VERIFICATION:
         return certificate_error(x, host, number(x, CURLINFO_SSL_VERIFYRESULT), detail);
       case CURLE_SSL_CACERT_BADFILE:
-      case CURLE_SSL_CRL_BADFILE:
-        return about(x, "the trusted certificates cannot be read: " + detail, ErrorKind::kConfig);
+        return about(x, x.authorities->get().error().message(), ErrorKind::kConfig);
       case CURLE_SSL_CONNECT_ERROR: return tls_error(x, host, detail);
       case CURLE_GOT_NOTHING:
         return about(x, host + " closed the connection without an answer", ErrorKind::kUnavailable);
@@ -501,7 +505,6 @@ class CurlEngine final : public Engine {
       case CURLE_WRITE_ERROR:
       case CURLE_PARTIAL_FILE:
       case CURLE_SSL_CACERT_BADFILE:
-      case CURLE_SSL_CRL_BADFILE:
       case CURLE_OPERATION_TIMEDOUT:
       case CURLE_URL_MALFORMAT: return describe(x, code);
       default: return about(x, proxy + " cannot be used: " + detail, ErrorKind::kUnavailable);
@@ -620,8 +623,7 @@ class CurlEngine final : public Engine {
 
   Loop& loop_;
   const Options options_;
-  const std::string trusted_;  // a file; empty: the system's set
-  bool revocation_lists_ = false;
+  std::unique_ptr<const Authorities> authorities_;  // read once somebody must be believed
   CURLM* multi_;
   std::map<CURL*, std::unique_ptr<Exchange>> exchanges_;
 };

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <stdexcept>
 #include <vector>
 
@@ -35,7 +36,11 @@ std::vector<double> measure(const User& user) {
 void run() {
   const Platform platform;
   User user;
-  const RunResult login = user.run({"login", "--token", platform.token(), "--ca-file", platform.ca_file()});
+  // As many authorities as a machine has that was not told which one signs.
+  constexpr char kBundle[] = "/etc/ssl/certs/ca-certificates.crt";
+  const std::string many = std::filesystem::exists(kBundle) ? read_file(kBundle) : "";
+  const auto trusted = user.home().write("trusted.pem", read_file(platform.ca_file()) + many);
+  const RunResult login = user.run({"login", "--token", platform.token(), "--ca-file", trusted.string()});
   if (login.exit_code != 0) throw std::runtime_error("login failed: " + login.out + login.err);
   const auto near = measure(user);
 

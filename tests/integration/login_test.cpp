@@ -15,6 +15,7 @@
 #include "support/cnspec.hpp"
 #include "support/http_server.hpp"
 #include "support/platform.hpp"
+#include "support/relay.hpp"
 
 namespace cnspec::test {
 namespace {
@@ -118,6 +119,16 @@ TEST_F(LoginTest, SaysWhatItDoesAndWritesWhatIsNeeded) {
   EXPECT_EQ(mode_of(user.config_file().parent_path()), 0700u);
   EXPECT_EQ(agents(), 1u);
   EXPECT_EQ(user.run({"status"}).exit_code, 0);
+}
+
+TEST_F(LoginTest, RegistersAndProvesOverOneConnection) {
+  const auto port =
+      static_cast<unsigned short>(std::stoi(platform->url().substr(platform->url().rfind(':') + 1)));
+  const Relay relay(port, std::chrono::milliseconds(0));
+  const RunResult result = login(
+      {"--token", platform->token(), "--api-endpoint", "https://127.0.0.1:" + std::to_string(relay.port())});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(relay.connections(), 1u);
 }
 
 TEST_F(LoginTest, TakesTheTokenFromWhereverItIs) {

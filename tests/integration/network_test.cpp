@@ -239,6 +239,27 @@ TEST_F(NetworkTest, SaysWhatIsWrongWithACertificate) {
   EXPECT_NE(user.run({"status"}).out.find("SERVING"), std::string::npos);
 }
 
+TEST_F(NetworkTest, TrustsTheSystemsAuthoritiesUnlessOthersAreNamed) {
+  const HttpServer server([](const HttpRequest&) { return HttpResponse{.body = kServing}; },
+                          ca.issue({"127.0.0.1"}));
+  ask(server.url());
+  user.env["SSL_CERT_FILE"] = std::nullopt;
+  constexpr char kBundle[] = "/etc/ssl/certs/ca-certificates.crt";
+  const auto status = [&](const std::string& bundle) {
+    return run_apart({}, {{kBundle, bundle}}, "exec \"$@\"", {"status"});
+  };
+  const RunResult trusted = status(read_file(kBundle) + ca.pem());
+  EXPECT_NE(trusted.out.find("SERVING"), std::string::npos) << trusted.out << trusted.err;
+  expect_cause_in(status(read_file(kBundle)), ": the certificate of " + server.url().substr(8) +
+                                                  " is not trusted: unable to get local issuer certificate");
+  expect_cause_in(
+      status(""),
+      ": the trusted certificates cannot be read: " + std::string(kBundle) + " has no certificate in PEM",
+      78);
+  user.env["SSL_CERT_FILE"] = user.home().write("ca.pem", ca.pem()).string();
+  EXPECT_NE(status("").out.find("SERVING"), std::string::npos) << "what is named replaces it";
+}
+
 TEST_F(NetworkTest, KnowsRevokedCertificatesFromAList) {
   // An authority of openssl's own, since ours keeps no books.
   const TempDir folder;

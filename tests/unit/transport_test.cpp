@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -434,6 +435,43 @@ TEST_F(TransportTest, TrustsTheNamedAuthorityAlone) {
   EXPECT_FALSE(client.get(server.url())) << "and not for what comes after";
 }
 
+TEST_F(TransportTest, ReadsTheAuthoritiesOnceForAllConnections) {
+  const CertificateAuthority authority;
+  HttpServer server(answering({}), authority.issue({"127.0.0.1"}));
+  const Options options = trusting(authority);
+  const int opened = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  ASSERT_GE(::inotify_add_watch(opened, options.ca_file.c_str(), IN_OPEN), 0);
+  Client client(options);
+  constexpr std::size_t kMany = 4;
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < kMany; ++i) {
+    Request request = Client::request_for(server.url());
+    request.deadline = in(test::kPatience);
+    request.repeat = Request::Repeat::kNever;
+    client.transport->send(std::move(request), [&done](Result<Response> answer) {
+      EXPECT_TRUE(answer) << answer.error().message();
+      ++done;
+    });
+  }
+  client.run_until([&] { return done == kMany; });
+  EXPECT_EQ(server.connections(), kMany);
+  inotify_event events[kMany + 1] = {};  // without names, since it is a file that is watched
+  EXPECT_EQ(::read(opened, events, sizeof events), static_cast<ssize_t>(sizeof events[0]));
+  ::close(opened);
+}
+
+TEST_F(TransportTest, ReadsNoAuthoritiesForWhomItNeedNotBelieve) {
+  const CertificateAuthority authority;
+  HttpServer plain(answering({})), any(answering({}), authority.issue({"127.0.0.1"}));
+  Options options;
+  options.ca_file = "/nonexistent.pem";
+  Client client(options);
+  EXPECT_TRUE(client.get(plain.url()));
+  Request request = Client::request_for(any.url());
+  request.insecure = true;
+  EXPECT_TRUE(client.send(request));
+}
+
 TEST_F(TransportTest, TheEnvironmentNamesAuthorities) {
   const CertificateAuthority authority, other;
   HttpServer server(answering({}), authority.issue({"127.0.0.1"}));
@@ -470,7 +508,13 @@ TEST_F(TransportTest, AuthoritiesThatCannotBeRead) {
   const CertificateAuthority authority;
   HttpServer server(answering({}), authority.issue({"127.0.0.1"}));
   for (const std::string& file : {std::string("/nonexistent.pem"), folder.write("junk.pem", "junk").string(),
-                                  folder.write("empty.pem", "").string()}) {
+                                  folder.write("empty.pem", "").string(),
+                                  folder.write("cut.pem", authority.pem().substr(0, 200)).string(),
+                                  folder
+                                      .write("wrong.pem",
+                                             "-----BEGIN CERTIFICATE-----\nAAAA\n"
+                                             "-----END CERTIFICATE-----\n")
+                                      .string()}) {
     Options options;
     options.ca_file = file;
     const auto answer = Client(options).get(server.url());
