@@ -1,5 +1,6 @@
 // The child's half: it confines itself, for good. Linux only.
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -9,10 +10,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
+#include "base/fd.hpp"
 #include "provider/confine.hpp"
 #include "provider/sandbox.hpp"
 
@@ -57,20 +58,21 @@ Result<void> limit(decltype(RLIMIT_CORE) what, std::uint64_t to, std::uint64_t h
 // The first to go when the machine has no memory left, as a program may that it runs: only the provider's
 // process is looked at by the keeper. A kernel without it is no reason not to run.
 void go_first() {
-  if (std::FILE* score = std::fopen("/proc/self/oom_score_adj", "we")) {
-    std::fputs("1000", score);
-    std::fclose(score);
-  }
+  const Fd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+  if (score && ::write(score.get(), "1000", 4) != 4) return;
+}
+
+// All there are on the machine, or 0. Its line: "0.20 0.18 0.12 1/80 11206".
+std::uint64_t tasks_now() {
+  const Fd load(::open("/proc/loadavg", O_RDONLY | O_CLOEXEC));
+  std::array<char, 128> line{};
+  if (!load || ::read(load.get(), line.data(), line.size() - 1) <= 0) return 0;
+  const char* slash = std::strchr(line.data(), '/');
+  return slash ? std::strtoull(slash + 1, nullptr, 10) : 0;
 }
 
 Result<void> set_limits() {
   go_first();
-  // The kernel counts all tasks of the user, of which at most the machine's are there already.
-  std::uint64_t tasks = 0;
-  if (std::FILE* load = std::fopen("/proc/loadavg", "re")) {
-    if (std::fscanf(load, "%*s %*s %*s %*d/%" SCNu64, &tasks) != 1) tasks = 0;
-    std::fclose(load);
-  }
   // One byte: at none, the kernel still hands a core to a program that /proc/sys/kernel/core_pattern names,
   // and it holds the secrets of connections.
   Result<void> done = limit(RLIMIT_CORE, 1, 1, "the limit on core files");
@@ -84,8 +86,9 @@ Result<void> set_limits() {
   then(RLIMIT_CPU, kMaxProcessorSeconds, kMaxProcessorSeconds + 5, "the limit on processor time");
   then(RLIMIT_NOFILE, kMaxDescriptors, kMaxDescriptors, "the limit on descriptors");
   then(RLIMIT_FSIZE, kMaxFileSize, kMaxFileSize, "the limit on the size of files");
-  tasks += kMaxTasks;
-  if (tasks > kMaxTasks) then(RLIMIT_NPROC, tasks, tasks, "the limit on tasks");
+  // The kernel counts all tasks of the user, of which at most the machine's are there already.
+  if (const std::uint64_t now = tasks_now(); now > 0)
+    then(RLIMIT_NPROC, now + kMaxTasks, now + kMaxTasks, "the limit on tasks");
   return done;
 }
 

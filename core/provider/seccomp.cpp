@@ -119,25 +119,6 @@ void handle(int, siginfo_t* info, void* context) {
   errno = saved;
 }
 
-// Calls that libseccomp does not know, x86's second set of numbers among them. Other architectures' are left
-// to its filter, which ends the process.
-constexpr auto kNumber = static_cast<std::uint32_t>(offsetof(seccomp_data, nr));
-constexpr sock_filter kUnknownCalls[] = {
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kNumber),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kFchmodat2, 1, 0),
-    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kFirstUnknown, 0, 1),
-    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-};
-
-Result<void> load(std::span<const sock_filter> code) {
-  const sock_fprog program{static_cast<unsigned short>(code.size()), const_cast<sock_filter*>(code.data())};
-  // All threads: a sanitizer's is there already.
-  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
-    return fail(cannot_confine("the filter of system calls"));
-  return {};
-}
-
 }  // namespace
 
 Result<void> restrict_calls(bool may_exec, bool sees_cuts) {
@@ -155,8 +136,11 @@ Result<void> restrict_calls(bool may_exec, bool sees_cuts) {
   const Filter& filter = kFilters[may_exec][sees_cuts];
   std::vector<sock_filter> code(filter.code.begin(), filter.code.end());
   for (const unsigned at : filter.self) code[at].k = static_cast<std::uint32_t>(::getpid());
-  if (auto done = load(kUnknownCalls); !done) return done;
-  return load(code);
+  const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
+  // All threads: a sanitizer's is there already.
+  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
+    return fail(cannot_confine("the filter of system calls"));
+  return {};
 }
 
 }  // namespace cnspec::provider
