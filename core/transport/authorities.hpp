@@ -20,7 +20,9 @@ class Authorities {
   // every certificate; then each authority must have one. Reading begins.
   Authorities(const std::string& file, const std::string& folder);
 
-  // Waits until all is read. kConfig: what could not be. The store lives as long as this.
+  // Until all is read, or something could not be.
+  void wait() const { store_.wait(); }
+  // Waits. kConfig: what could not be read. The store lives as long as this.
   Result<X509_STORE*> get() const;
 
  private:

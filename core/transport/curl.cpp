@@ -331,6 +331,8 @@ class CurlEngine final : public Engine {
           ", " + duration_text(Steady::now() - x.started));
     }
     curl_multi_remove_handle(multi_, easy);
+    // OpenSSL must not be at work in a process that ends because of this.
+    if (it->second->authorities) it->second->authorities->wait();
     const Done done = std::move(it->second->done);
     exchanges_.erase(it);
     done(std::move(result), connection);
