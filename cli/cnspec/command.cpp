@@ -3,17 +3,17 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "base/log.hpp"
 #include "base/terminal.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
-#include "options.hpp"
+#include "runtime/runtime.hpp"
 #include "status/status.hpp"
 #include "terminal.hpp"
 
@@ -54,138 +54,87 @@ void print_marked(std::FILE* to, terminal::Marker marker, const std::string& lin
                printable(line).c_str());
 }
 
-// "cnspec providers list"
-std::string full_name(const CLI::App& command) {
-  const CLI::App* parent = command.get_parent();
-  return parent ? full_name(*parent) + " " + command.get_name() : command.get_name();
-}
-
-std::vector<std::string> command_names(const CLI::App& app) {
-  std::vector<std::string> out;
-  for (const CLI::App* command :
-       app.get_subcommands([](const CLI::App* c) { return !c->get_group().empty(); }))
-    out.push_back(command->get_name());
-  return out;
-}
-
-// Those of the command and of the ones around it.
-std::vector<std::string> option_names(const CLI::App& command) {
-  std::vector<std::string> out;
-  for (const CLI::App* app = &command; app; app = app->get_parent()) {
-    for (const CLI::Option* option : app->get_options()) {
-      for (const auto& name : option->get_lnames()) out.push_back("--" + name);
-    }
-  }
-  return out;
+std::string check_file(const std::string& path) {
+  std::error_code ec;
+  if (path.empty() || !std::filesystem::exists(path, ec))
+    return "expected a file, found nothing" + (path.empty() ? "" : " at " + quoted_if_needed(path));
+  if (std::filesystem::is_directory(path, ec))
+    return "expected a file, found the folder " + quoted_if_needed(path);
+  return "";
 }
 
 }  // namespace
 
-void add_globals(CLI::App& app, Globals& g) {
-  const char* group = "Options of every command";
-  app.add_option("--config", g.config,
-                 "Configuration file (default: ~/.config/mondoo/mondoo.yml, then the system's)")
-      ->group(group);
-  repeatable(app.add_option("--providers-path", g.providers_paths,
-                            "Folder with providers, searched first; repeatable"))
-      ->group(group);
-  app.add_option_function<std::string>(
-         "--api-proxy", [&g](const std::string& url) { g.api_proxy = url; },
-         "Proxy for all requests, as a URL; \"\" for none")
-      ->group(group);
-  app.add_option("--ca-file", g.ca_file, "Trusted certificate authorities (PEM), in place of the system's")
-      ->check(CLI::ExistingFile)
-      ->group(group);
-  repeatable(
-      app.add_option("--isolation", g.isolation,
-                     "[NAME=]WORD: whether providers run in a process of their own: auto, process or none; "
-                     "repeatable"))
-      ->group(group);
-  app.add_option("--trust", g.trust, "Which providers may run: any, or those that are signed alone")
-      ->check(CLI::IsMember({"any", "signed"}))
-      ->group(group);
-  app.add_flag_function(
-         "--auto-update{true}", [&g](std::int64_t count) { g.auto_update = count > 0; },
-         "Whether a command may install a provider that it lacks (key auto_update); =false for not")
-      ->group(group);
-  app.add_option("--timeout", g.timeout, "How long the command may take, such as 5s or 1m")
-      ->check(&check_duration)
-      ->group(group);
-  app.add_option("--log-level", g.log_level, "What is logged on standard error")
-      ->check(CLI::IsMember({"error", "warn", "info", "debug", "trace"}))
-      ->default_str("warn")
-      ->group(group);
-  app.add_flag("-v,--verbose", g.verbose, "The same as --log-level debug")->group(group);
+void add_globals(Command& program, Globals& g) {
+  const auto add = [&](Option option) {
+    option.global = true;
+    program.option(std::move(option));
+  };
+  add({.names = "--config",
+       .target = &g.config,
+       .summary = "Configuration file (default: ~/.config/mondoo/mondoo.yml, then the system's)",
+       .value = "FILE"});
+  add({.names = "--providers-path",
+       .target = &g.providers_paths,
+       .summary = "Folder with providers, searched first; repeatable",
+       .value = "FOLDER"});
+  add({.names = "--api-proxy",
+       .target = &g.api_proxy,
+       .summary = "Proxy for all requests; \"\" for none",
+       .value = "URL"});
+  add({.names = "--ca-file",
+       .target = &g.ca_file,
+       .summary = "Trusted certificate authorities (PEM), in place of the system's",
+       .value = "FILE",
+       .check = check_file});
+  add({.names = "--isolation",
+       .target = &g.isolation,
+       .summary =
+           "Whether providers, or the one of that name, run in a process of their own: auto, process or "
+           "none; repeatable",
+       .value = "[NAME=]WORD"});
+  add({.names = "--trust",
+       .target = &g.trust,
+       .summary = "Which providers may run: any, or signed ones alone",
+       .one_of = {"any", "signed"}});
+  add({.names = "--auto-update",
+       .target = &g.auto_update,
+       .summary =
+           "Whether a command may install a provider that it lacks (key auto_update); =false for not"});
+  add({.names = "--timeout",
+       .target = &g.timeout,
+       .summary = "How long the command may take, such as 5s or 1m",
+       .value = "DURATION",
+       .check = check_duration});
+  add({.names = "--log-level",
+       .target = &g.log_level,
+       .summary = "What is logged on standard error",
+       .one_of = {"error", "warn", "info", "debug", "trace"},
+       .default_text = "warn"});
+  add({.names = "-v,--verbose", .target = &g.verbose, .summary = "The same as --log-level debug"});
 }
 
 std::string check_duration(const std::string& text) {
   const auto duration = parse_duration(text);
   if (duration && *duration >= std::chrono::milliseconds(1)) return "";
-  return "expected a duration such as 5s, 500ms or 1m, found \"" + printable(text) + "\"";
+  return "expected a duration such as 5s, 500ms or 1m, found " + quoted_if_needed(text);
 }
 
-void add_output(CLI::App& app, std::string& output, std::vector<std::string> formats) {
-  app.add_option("-o,--output", output, "Format")
-      ->transform(CLI::detail::to_lower)
-      ->check(CLI::IsMember(std::move(formats)))
-      ->capture_default_str();
+Option& add_output(Command& command, std::string& output, std::vector<std::string> formats) {
+  return command.option({.names = "-o,--output",
+                         .target = &output,
+                         .summary = "Format",
+                         .one_of = std::move(formats),
+                         .any_case = true,
+                         .default_text = output});
 }
 
-Error unexpected_words(const CLI::App& command, const std::vector<std::string>& words) {
-  const std::string see = "see: " + full_name(command) + " --help";
-  const auto option = std::find_if(words.begin(), words.end(),
-                                   [](const std::string& word) { return word.size() > 1 && word[0] == '-'; });
-  if (option != words.end()) {
-    const std::string name = option->substr(0, option->find('='));
-    std::string what =
-        "there is no option " + quoted_if_needed(name.starts_with("--") ? name : name.substr(0, 2));
-    if (const std::string like = closest(name, option_names(command)); like == name) {
-      what = "the option " + name + " belongs after " + command.get_name();
-    } else if (!like.empty()) {
-      what += "; did you mean " + like + "?";
-    }
-    return Error(what, ErrorKind::kUsage).hint(see);
-  }
-  const auto commands = command_names(command);
-  if (!commands.empty()) {
-    if (words.empty()) {
-      return Error(command.get_parent() ? full_name(command) + " needs a command" : "there is no command",
-                   ErrorKind::kUsage)
-          .hint("the commands are: " + join(commands, ", "));
-    }
-    const std::string like = closest(words.front(), commands);
-    return Error("there is no command " + quoted_if_needed(words.front()) +
-                     (like.empty() ? "" : "; did you mean " + like + "?"),
-                 ErrorKind::kUsage)
-        .hint("the commands are: " + join(commands, ", "));
-  }
-  const bool some = !command.get_options([](const CLI::Option* o) { return o->get_positional(); }).empty();
-  return Error(full_name(command) + (some ? " got more arguments than it takes" : " takes no arguments"),
-               ErrorKind::kUsage)
-      .hint(see);
-}
-
-int exit_for(const CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_exit_code() == 0) return app.exit(error);  // help
-  const CLI::App* named = &app;
-  while (!named->get_subcommands().empty()) named = named->get_subcommands().front();
-  const auto words = app.remaining(true);
-  const bool no_command = named->get_require_subcommand_min() > 0 && named->get_subcommands().empty();
-  if (no_command || error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
-    print_error(unexpected_words(*named, words));
-  } else {
-    print_error(Error(error.what(), ErrorKind::kUsage).hint("see: " + full_name(*named) + " --help"));
-  }
-  return kUsage;
-}
-
-void parse_words(CLI::App& app, std::vector<std::string> words) {
-  std::reverse(words.begin(), words.end());  // as CLI11 wants them
-  try {
-    app.parse(std::move(words));
-  } catch (const CLI::ParseError& error) {
-    throw Exit{exit_for(app, error)};
-  }
+Parsed parse_or_exit(Command& program, const std::vector<std::string>& words, Strange strange) {
+  auto parsed = parse(program, words, strange);
+  if (!parsed) exit_with(parsed.error());
+  if (!parsed->help || (strange == Strange::kKept && !parsed->strange.empty())) return std::move(*parsed);
+  print(help_text(*parsed->command, static_cast<std::size_t>(terminal::columns(STDOUT_FILENO))));
+  throw Exit{kOk};
 }
 
 std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout) {

@@ -2,13 +2,24 @@
 #pragma once
 
 #include <chrono>
-#include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
-#include "runtime/runtime.hpp"
+#include "command_line.hpp"
+
+namespace cnspec::config {
+struct Source;
+}  // namespace cnspec::config
+namespace cnspec::provider {
+struct Inventory;
+struct IsolationPolicy;
+}  // namespace cnspec::provider
+namespace cnspec::runtime {
+class Runtime;
+}  // namespace cnspec::runtime
 
 namespace cnspec::cli {
 
@@ -41,43 +52,39 @@ struct Exit {
 // be sent what is printed. Writing to a closed standard output remains an error.
 void guard_standard_streams();
 
-// May be given several times, with one word each; left alone, CLI11 takes all the words behind it as well.
-inline CLI::Option* repeatable(CLI::Option* option) {
-  return option->expected(1)->take_all()->allow_extra_args(false);
-}
+void add_globals(Command& program, Globals& globals);
 
-void add_globals(CLI::App& app, Globals& globals);
+// Parses the words. Throws Exit when that ends here, as it does for help and for mistakes. With kKept, help
+// is left to the caller when it was asked for together with words that nobody knows.
+Parsed parse_or_exit(Command& program, const std::vector<std::string>& words,
+                     Strange strange = Strange::kRefused);
 
-// The exit code of a command line that could not be parsed, or that asked for help; prints either.
-int exit_for(const CLI::App& app, const CLI::ParseError& error);
+// For a check of an option: empty for a duration above nothing such as "5s", else what is wrong with it.
+std::string check_duration(const std::string& text);
 
-// What is wrong with the words that the command has no use for; none are left when a command is missing. What
-// does not look like an option is not repeated, since it may be a mistyped one's secret.
-Error unexpected_words(const CLI::App& command, const std::vector<std::string>& words);
+// Each adds its command; what it runs throws Exit.
+void add_login(Command& program, Globals& globals);
+void add_logout(Command& program, Globals& globals);
+void add_config(Command& program, Globals& globals);
+void add_status(Command& program, Globals& globals);
+void add_providers(Command& program, Globals& globals);
+void add_providers_verify(Command& providers, Globals& globals);
+void add_discover(Command& program, Globals& globals);
+void add_version(Command& program);
+void add_completion(Command& program);
 
-// Each adds its subcommand; the callback does the work and throws Exit.
-void add_login(CLI::App& app, Globals& globals);
-void add_logout(CLI::App& app, Globals& globals);
-void add_config(CLI::App& app, Globals& globals);
-void add_status(CLI::App& app, Globals& globals);
-void add_providers(CLI::App& app, Globals& globals);
-void add_providers_verify(CLI::App& providers, Globals& globals);
-void add_discover(CLI::App& app, Globals& globals);
-void add_version(CLI::App& app);
-void add_completion(CLI::App& app);
-
-// The word by which the scripts of `completion` ask the program itself. It is no command, since CLI11 would
-// take the words behind it for commands.
+// The word by which the scripts of `completion` ask the program itself. It is no command, since the words
+// behind it are none of its own.
 inline constexpr char kComplete[] = "__complete";
 // Prints what the last word may become. Follows the words before it as far as they name commands.
-void complete(CLI::App& root, Globals& globals, std::vector<std::string> words);
+void complete(Command& program, Globals& globals, std::vector<std::string> words);
 
 // What `providers list -o json` prints.
 std::string render_providers_json(const provider::Inventory& inventory,
                                   const provider::IsolationPolicy& isolation);
 
 // "--output text|json|yaml"; anything else is a usage error.
-void add_output(CLI::App& app, std::string& output, std::vector<std::string> formats);
+Option& add_output(Command& command, std::string& output, std::vector<std::string> formats);
 
 // Reads the configuration, sets up logging; throws Exit when it cannot.
 std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout);

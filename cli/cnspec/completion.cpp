@@ -1,8 +1,11 @@
 // Shell completion. The shells ask the program itself (`cnspec __complete WORDS`), so that they know the
 // connectors that are installed and never fall behind.
-#include <cstdio>
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
 
 #include "connectors.hpp"
+#include "runtime/runtime.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -32,33 +35,33 @@ end
 complete -c cnspec -f -a '(__cnspec_complete)'
 )sh";
 
-// The values that an option or an argument takes, where it takes only some: CLI11 keeps them in its
-// description of the type, as in "TEXT:{json,yaml}".
-std::vector<std::string> values_of(const CLI::Option& option) {
-  const std::string type = option.get_type_name();
-  const auto begin = type.find('{');
-  const auto end = type.find('}', begin);
-  if (begin == type.npos || end == type.npos) return {};
-  return CLI::detail::split(type.substr(begin + 1, end - begin - 1), ',');
+// Where the words lead: to a command, and perhaps to an option whose value is being written.
+struct Place {
+  const Command* command;
+  const Option* option = nullptr;
+  std::size_t arguments = 0;  // how many stand there already
+};
+
+std::vector<std::string> values_of(const Option& option) {
+  std::vector<std::string> out = option.one_of;
+  if (option.offers) std::ranges::move(option.offers(), std::back_inserter(out));
+  return out;
 }
 
-const CLI::Option* find_option(const CLI::App& app, const std::string& name) {
-  for (const CLI::App* a = &app; a; a = a->get_parent()) {
-    if (const CLI::Option* option = a->get_option_no_throw(name)) return option;
+const Option* argument_at(const Place& place) {
+  std::size_t before = 0;
+  for (const Option& option : place.command->options) {
+    if (!option.is_argument()) continue;
+    before += std::holds_alternative<std::vector<std::string>*>(option.target) ? option.most : 1;
+    if (place.arguments < before) return &option;
   }
   return nullptr;
 }
 
-// Where the words lead: to a command, and perhaps to an option whose value is being written.
-struct Place {
-  CLI::App* command;
-  const CLI::Option* option = nullptr;
-};
-
 std::vector<std::string> candidates(const Place& place, const std::string& start) {
   std::vector<std::string> out;
   const auto offer = [&](const std::string& word) {
-    if (word.starts_with(start) && !word.starts_with("__")) out.push_back(word);
+    if (word.starts_with(start)) out.push_back(word);
   };
   if (place.option) {
     for (const auto& value : values_of(*place.option)) offer(value);
@@ -66,28 +69,32 @@ std::vector<std::string> candidates(const Place& place, const std::string& start
   }
   if (const auto equals = start.find('='); start.starts_with("--") && equals != start.npos) {
     const std::string name = start.substr(0, equals);
-    const CLI::Option* option = find_option(*place.command, name);
+    const Option* option = place.command->find(name);
     if (!option) return out;
     for (const auto& value : values_of(*option)) offer(name + "=" + value);
     return out;
   }
   if (start.starts_with('-')) {
-    for (CLI::App* a = place.command; a; a = a->get_parent()) {
-      for (const CLI::Option* option : a->get_options()) {
-        if (option->get_group().empty()) continue;
-        for (const auto& name : option->get_lnames()) offer("--" + name);
+    for (const Command* command = place.command; command; command = command->parent) {
+      for (const Option& option : command->options) {
+        if (!option.hidden && !option.is_argument()) offer(option.name());
       }
     }
+    offer("--help");
     return out;
   }
-  for (const CLI::App* command : place.command->get_subcommands([](CLI::App*) { return true; })) {
-    if (!command->get_group().empty()) offer(command->get_name());
-  }
-  for (const CLI::Option* option : place.command->get_options()) {
-    if (!option->get_positional()) continue;
-    for (const auto& value : values_of(*option)) offer(value);
+  for (const auto& name : place.command->command_names()) offer(name);
+  if (const Option* argument = argument_at(place)) {
+    for (const auto& value : values_of(*argument)) offer(value);
   }
   return out;
+}
+
+const Command* find_command(const Command& command, const std::string& word) {
+  for (const Command& one : command.commands) {
+    if (one.name == word || std::ranges::find(one.aliases, word) != one.aliases.end()) return &one;
+  }
+  return nullptr;
 }
 
 // Bash gives "--output=json" as three words.
@@ -102,54 +109,83 @@ std::vector<std::string> without_equals(std::vector<std::string> words) {
   return out;
 }
 
+// What follows `discover`, or `providers verify PROVIDER`: connectors with their options.
+class Connectors {
+ public:
+  explicit Connectors(Globals& globals) : globals_(globals) {
+    add_globals(program_, globals);
+    add_output(program_, output_, {"text", "json"});
+  }
+
+  const Command& of_all() {
+    add_connectors(program_, installed(), [](const provider::ConnectRequest&) {});
+    return program_;
+  }
+
+  const Command& of(const std::string& provider) {
+    if (const auto* named = installed().by_name(provider))
+      one_.active.push_back(*named);
+    else if (auto file = provider::examine({}, std::filesystem::absolute(provider), provider::Origin::kFlag))
+      one_.active.push_back(std::move(*file));
+    add_connectors(program_, one_, [](const provider::ConnectRequest&) {});
+    return program_;
+  }
+
+ private:
+  const provider::Inventory& installed() {
+    runtime_ = start(globals_, std::chrono::seconds(2));
+    return runtime_->providers();
+  }
+
+  Globals& globals_;
+  std::string output_;
+  std::unique_ptr<runtime::Runtime> runtime_;
+  provider::Inventory one_;
+  Command program_{"cnspec discover", ""};
+};
+
 }  // namespace
 
-void complete(CLI::App& root, Globals& globals, std::vector<std::string> words) {
+void complete(Command& program, Globals& globals, std::vector<std::string> words) {
   if (!words.empty() && words.front() == "--") words.erase(words.begin());
   words = without_equals(std::move(words));
-  Place place{&root};
-  CLI::App connectors;
-  std::string output;
-  std::unique_ptr<runtime::Runtime> runtime;
+  Place place{&program};
+  Connectors connectors(globals);
   for (std::size_t i = 0; i + 1 < words.size(); ++i) {
     const std::string& word = words[i];
     if (word.size() > 1 && word.starts_with('-')) {
-      const CLI::Option* option = find_option(*place.command, word);
-      if (!option || option->get_items_expected_max() == 0) continue;
+      const Option* option = place.command->find(word);
+      if (!option || option->is_flag()) continue;
       if (i + 2 == words.size()) {
         place.option = option;
       } else {
         ++i;
         if (word == "--providers-path") globals.providers_paths.push_back(words[i]);
       }
-      continue;
-    }
-    const auto named =
-        place.command->get_subcommands([&](CLI::App* command) { return command->check_name(word); });
-    if (named.empty()) continue;
-    place.command = named.front();
-    if (place.command->get_name() == "discover" && place.command->get_parent() == &root) {
-      runtime = start(globals, std::chrono::seconds(2));
-      add_globals(connectors, globals);
-      add_output(connectors, output, {"text", "json"});
-      add_connectors(connectors, runtime->providers(), [](const provider::ConnectRequest&) {});
-      place.command = &connectors;
+    } else if (const Command* named = find_command(*place.command, word)) {
+      const bool discovers = named->name == "discover" && named->parent == &program;
+      place = {discovers ? &connectors.of_all() : named};
+    } else if (place.command->rest) {
+      place = {&connectors.of(word)};
+    } else {
+      ++place.arguments;
     }
   }
   for (const auto& word : candidates(place, words.empty() ? "" : words.back())) print(word + "\n");
 }
 
-void add_completion(CLI::App& app) {
-  CLI::App* command =
-      app.add_subcommand("completion", "Print a script that makes a shell complete cnspec's words");
-  command->footer(
-      "bash: source <(cnspec completion bash)\nzsh: source <(cnspec completion zsh)\n"
-      "fish: cnspec completion fish | source");
+void add_completion(Command& program) {
   auto shell = std::make_shared<std::string>();
-  command->add_option("SHELL", *shell, "bash, zsh or fish")
-      ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
-  command->callback([shell] { print(*shell == "bash" ? kBash : *shell == "zsh" ? kZsh : kFish); });
+  Command& command =
+      program.command("completion", "Print a script that makes a shell complete cnspec's words");
+  command.option({.names = "SHELL",
+                  .target = shell.get(),
+                  .summary = "bash, zsh or fish",
+                  .one_of = {"bash", "zsh", "fish"},
+                  .required = true});
+  command.examples = {"source <(cnspec completion bash)", "source <(cnspec completion zsh)",
+                      "cnspec completion fish | source"};
+  command.run = [shell] { print(*shell == "bash" ? kBash : *shell == "zsh" ? kZsh : kFish); };
 }
 
 }  // namespace cnspec::cli

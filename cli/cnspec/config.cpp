@@ -1,6 +1,7 @@
 #include "config/show.hpp"
 
 #include "command.hpp"
+#include "runtime/runtime.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -18,17 +19,15 @@ void show(const Globals& globals, const std::string& output) {
 
 }  // namespace
 
-void add_config(CLI::App& app, Globals& globals) {
-  CLI::App* command = app.add_subcommand("config", "Look at the configuration");
-  command->require_subcommand(1);
-  CLI::App* shown = command->add_subcommand("show", "Show the settings in force and where each was set");
-  shown->footer(
+void add_config(Command& program, Globals& globals) {
+  Command& command = program.command("config", "Look at the configuration");
+  Command& shown = command.command("show", "Show the settings in force and where each was set");
+  shown.details =
       "A flag goes before a variable MONDOO_<KEY>, that before the configuration, that before the default; "
-      "but\n"
-      "MONDOO_API_PROXY goes before --api-proxy. Secrets are hidden.");
+      "but MONDOO_API_PROXY goes before --api-proxy. Secrets are hidden.";
   auto output = std::make_shared<std::string>("text");
-  add_output(*shown, *output, {"text", "json", "yaml"});
-  shown->callback([&globals, output] { show(globals, *output); });
+  add_output(shown, *output, {"text", "json", "yaml"});
+  shown.run = [&globals, output] { show(globals, *output); };
 }
 
 }  // namespace cnspec::cli

@@ -9,7 +9,7 @@ namespace {
 using provider::ConnectRequest;
 namespace manifest = cnspec::manifest;
 
-// What CLI11 writes the values of one connector's flags into; it lives as long as the app.
+// The values of one connector's flags; they live as long as its command.
 struct Values {
   std::vector<std::string> args;
   std::map<std::string, bool> bools;
@@ -18,21 +18,24 @@ struct Values {
   std::map<std::string, std::vector<std::string>> lists;  // lists, and maps as KEY=VALUE
 };
 
-void add_flag(CLI::App& command, const manifest::Flag& flag, Values& values) {
-  const std::string names = (flag.short_name.empty() ? "" : "-" + flag.short_name + ",") + "--" + flag.name;
-  CLI::Option* option = nullptr;
+void add_flag(Command& command, const manifest::Flag& flag, Values& values) {
+  Option option{.names = (flag.short_name.empty() ? "" : "-" + flag.short_name + ",") + "--" + flag.name,
+                .target = &values.strings[flag.name],
+                .summary = flag.summary,
+                .default_text = flag.default_value,
+                .required = flag.required,
+                .hidden = flag.hidden};
   if (flag.type == "bool") {
-    option = command.add_flag(names, values.bools[flag.name], flag.summary);
+    option.target = &values.bools[flag.name];
   } else if (flag.type == "int") {
-    option = command.add_option(names, values.ints[flag.name], flag.summary);
+    option.target = &values.ints[flag.name];
+    option.value = "NUMBER";
   } else if (flag.type == "list" || flag.type == "map") {
-    option = repeatable(command.add_option(names, values.lists[flag.name], flag.summary))->delimiter(',');
-  } else {
-    option = command.add_option(names, values.strings[flag.name], flag.summary);
+    option.target = &values.lists[flag.name];
+    option.value = flag.type == "list" ? "TEXT,..." : "KEY=VALUE,...";
+    option.commas = true;
   }
-  if (flag.required) option->required();
-  if (flag.hidden) option->group("");
-  if (!flag.default_value.empty()) option->default_str(flag.default_value);
+  command.option(std::move(option));
 }
 
 provider::Value map_value(const std::string& flag, const std::vector<std::string>& pairs) {
@@ -48,12 +51,12 @@ provider::Value map_value(const std::string& flag, const std::vector<std::string
   return out;
 }
 
-ConnectRequest collect(const CLI::App& command, const manifest::Connector& connector, const Values& values) {
+ConnectRequest collect(const Command& command, const manifest::Connector& connector, const Values& values) {
   ConnectRequest out;
   out.connector = connector.name;
   out.args = values.args;
   for (const auto& flag : connector.flags) {
-    if (command.get_option("--" + flag.name)->count() == 0) continue;
+    if (command.find("--" + flag.name)->given == 0) continue;
     if (flag.secret)
       out.secrets[flag.name] = values.strings.at(flag.name);
     else if (flag.type == "bool")
@@ -77,32 +80,30 @@ ConnectRequest collect(const CLI::App& command, const manifest::Connector& conne
   return out;
 }
 
-// How the arguments are written is somebody else's text, and CLI11 would read names of options out of some.
-std::string argument_name(const std::string& usage) {
-  return usage.empty() || usage.front() == '-' || usage.find(',') != usage.npos ? "ARG" : usage;
-}
-
-void add_connector(CLI::App& app, const manifest::Manifest& owner, const manifest::Connector& connector,
+void add_connector(Command& program, const manifest::Manifest& owner, const manifest::Connector& connector,
                    const std::vector<std::string>& aliases,
                    const std::function<void(ConnectRequest)>& chosen) {
-  CLI::App* command = app.add_subcommand(connector.name, connector.summary);
-  for (const auto& alias : aliases) command->alias(alias);
-  if (connector.hidden) command->group("");
-  command->fallthrough();
-  command->footer("From the provider " + owner.name + " " + owner.version + ".");
+  Command& command = program.command(connector.name, connector.summary);
+  command.aliases = aliases;
+  command.hidden = connector.hidden;
+  command.details = "From the provider " + owner.name + " " + owner.version + ".";
   auto values = std::make_shared<Values>();
   if (connector.max_args > 0) {
-    command->add_option(argument_name(connector.usage), values->args, "")
-        ->expected(connector.min_args, connector.max_args)
-        ->required(connector.min_args > 0);
+    // How they are written is somebody else's text, which might look like an option.
+    const std::string& usage = connector.usage;
+    command.option({.names = usage.empty() || usage.front() == '-' ? "ARG" : usage,
+                    .target = &values->args,
+                    .required = connector.min_args > 0,
+                    .least = static_cast<std::size_t>(connector.min_args),
+                    .most = static_cast<std::size_t>(connector.max_args)});
   }
-  for (const auto& flag : connector.flags) add_flag(*command, flag, *values);
-  command->callback([command, &connector, values, chosen] { chosen(collect(*command, connector, *values)); });
+  for (const auto& flag : connector.flags) add_flag(command, flag, *values);
+  command.run = [&command, &connector, values, chosen] { chosen(collect(command, connector, *values)); };
 }
 
 }  // namespace
 
-void add_connectors(CLI::App& app, const provider::Inventory& inventory,
+void add_connectors(Command& program, const provider::Inventory& inventory,
                     std::function<void(ConnectRequest)> chosen) {
   for (const auto& found : inventory.active) {
     for (const auto& connector : found.manifest.connectors) {
@@ -112,7 +113,7 @@ void add_connectors(CLI::App& app, const provider::Inventory& inventory,
       for (const std::string& alias : connector.aliases) {
         if (inventory.by_connector(alias) == &found) aliases.push_back(alias);
       }
-      add_connector(app, found.manifest, connector, aliases, chosen);
+      add_connector(program, found.manifest, connector, aliases, chosen);
     }
   }
 }

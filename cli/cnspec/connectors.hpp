@@ -1,4 +1,4 @@
-// Every connector of the installed providers as a subcommand with the arguments and flags of its manifest.
+// Every connector of the installed providers as a command with the arguments and flags of its manifest.
 #pragma once
 
 #include <functional>
@@ -9,9 +9,9 @@
 
 namespace cnspec::cli {
 
-// `chosen` is called when the command line names a connector; secrets were asked for on the terminal where a
-// flag says so. No provider runs. `inventory` outlives the app.
-void add_connectors(CLI::App& app, const provider::Inventory& inventory,
+// `chosen` is called when a connector's command runs; secrets were asked for on the terminal where a flag
+// says so. No provider runs. `inventory` outlives the program.
+void add_connectors(Command& program, const provider::Inventory& inventory,
                     std::function<void(provider::ConnectRequest)> chosen);
 
 }  // namespace cnspec::cli

@@ -6,10 +6,10 @@
 #include "base/names.hpp"
 #include "base/text.hpp"
 #include "connectors.hpp"
-#include "options.hpp"
 #include "packages/known_connectors.hpp"
 #include "providers_registry.hpp"
 #include "runtime/registry_url.hpp"
+#include "runtime/runtime.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -122,51 +122,48 @@ void warn_of_isolation(const provider::Inventory& inventory, const std::vector<s
 }
 
 // Global options may stand behind the connector as well, and have to be known before the rest can be.
-void take_globals(Globals& globals, std::vector<std::string> words) {
-  CLI::App app("", "cnspec discover");
-  app.set_help_flag();
-  add_globals(app, globals);
-  app.allow_extras();
-  parse_words(app, std::move(words));
+void take_globals(Globals& globals, const std::vector<std::string>& words) {
+  Command program("cnspec discover", "");
+  add_globals(program, globals);
+  (void)parse(program, words, Strange::kKept);  // what is wrong is said when everything is known
 }
 
 // The words after "discover", parsed against the connectors that are installed. Comes back only when the
 // provider that it lacked is there now.
-void attempt(Globals& globals, std::vector<std::string> words, bool again) {
+void attempt(Globals& globals, const std::vector<std::string>& words, bool again) {
   auto runtime = start(globals, kTimeout);
-  CLI::App app("Connect to a system and show what it is.", "cnspec discover");
+  Command program("cnspec discover", "Connect to a system and show what it is");
+  program.kind = "connector";
+  program.details = "What a connector takes: cnspec discover CONNECTOR --help";
+  program.examples = {"cnspec discover local", "cnspec discover local -o json"};
   std::string output = "text";
   std::optional<provider::ConnectRequest> request;
-  app.get_formatter()->column_width(34);
-  add_output(app, output, {"text", "json"});
+  add_output(program, output, {"text", "json"});
   Globals late = globals;  // global options may follow the connector as well
-  add_globals(app, late);
-  add_connectors(app, runtime->providers(), [&](provider::ConnectRequest r) { request = std::move(r); });
-  app.require_subcommand(0, 1);
-  app.allow_extras();
-  parse_words(app, std::move(words));
-  if (!request) {
-    std::vector<std::string> known;
-    // Those of no group are hidden.
-    for (const auto* connector : app.get_subcommands([](CLI::App* c) { return !c->get_group().empty(); }))
-      known.push_back(connector->get_name());
-    const auto extras = app.remaining(true);
-    if (extras.empty()) {
+  add_globals(program, late);
+  add_connectors(program, runtime->providers(), [&](provider::ConnectRequest r) { request = std::move(r); });
+  const Parsed parsed = parse_or_exit(program, words, Strange::kKept);
+  const auto& strange = parsed.strange;
+  if (parsed.command == &program) {
+    const auto known = program.command_names();
+    if (strange.empty()) {
       exit_with(Error("which connector?", ErrorKind::kUsage).hint("installed are: " + join(known, ", ")));
     }
-    const std::string& word = extras.front();
+    const std::string& word = strange.front();
+    if (word.starts_with('-') || std::ranges::find(known, word) != known.end())
+      exit_with(unexpected_words(program, strange));
     if (again) {
       exit_with(Error("the provider that was installed for it has no connector " + quoted_if_needed(word) +
                           " either",
                       ErrorKind::kNotFound)
                     .hint("installed are: " + join(known, ", ")));
     }
+    if (parsed.help) late.auto_update = false;  // to be told of it is no reason to install it
     if (const auto error = missing(*runtime, globals, late, word, known)) exit_with(*error);
     return;
   }
-  if (const auto extras = app.remaining(true); !extras.empty()) {
-    exit_with(unexpected_words(*app.get_subcommands().front(), extras));
-  }
+  if (!strange.empty()) exit_with(unexpected_words(*parsed.command, strange));
+  parsed.command->run();
   warn_of_isolation(runtime->providers(), globals.isolation);
   const auto asset = connect(*runtime, std::move(*request));
   if (!asset) {
@@ -185,13 +182,12 @@ void run(Globals& globals, const std::vector<std::string>& words) {
 
 }  // namespace
 
-void add_discover(CLI::App& app, Globals& globals) {
-  CLI::App* command = app.add_subcommand("discover", "Connect to a system and show what it is");
+void add_discover(Command& program, Globals& globals) {
+  auto words = std::make_shared<std::vector<std::string>>();
+  Command& command = program.command("discover", "Connect to a system and show what it is");
   // Which connectors there are is known once the options before them are; the rest is parsed then.
-  command->set_help_flag();
-  command->prefix_command();
-  command->fallthrough(false);
-  command->callback([&globals, command] { run(globals, command->remaining()); });
+  command.rest = words.get();
+  command.run = [&globals, words] { run(globals, *words); };
 }
 
 }  // namespace cnspec::cli

@@ -9,6 +9,7 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "command.hpp"
+#include "runtime/runtime.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -118,7 +119,7 @@ void run(Globals& globals, Flags& flags) {
   runtime->exit(kOk);
 }
 
-// A check of CLI11: empty when the text is good.
+// For a check of an option: empty when the text is good.
 std::function<std::string(const std::string&)> minutes_from(int least) {
   return [least](const std::string& text) {
     int value = 0;
@@ -130,31 +131,55 @@ std::function<std::string(const std::string&)> minutes_from(int least) {
 
 }  // namespace
 
-void add_login(CLI::App& app, Globals& globals) {
+void add_login(Command& program, Globals& globals) {
   auto flags = std::make_shared<Flags>();
-  CLI::App* command = app.add_subcommand("login", "Register this machine with the platform");
-  command->alias("register");
-  command->footer(
-      "Without a token, a terminal is asked for one, which is not shown. Elsewhere give it by --token-file,\n"
+  Command& command = program.command("login", "Register this machine with the platform");
+  command.aliases = {"register"};
+  command.details =
+      "Without a token, a terminal is asked for one, which is not shown. Elsewhere give it by --token-file, "
       "MONDOO_REGISTRATION_TOKEN or standard input (--token -): a command line can be read by every user of "
-      "the\n"
-      "machine. The configuration is written once the new credentials have been proved; --name, "
-      "--annotation,\n"
-      "--api-endpoint, --updates-url, --api-proxy, --ca-file, --timer and --splay are kept in it.");
-  auto* token = command->add_option("-t,--token", flags->token, "Registration token; - reads standard input");
-  command->add_option("--token-file", flags->token_file, "File that holds the registration token")
-      ->excludes(token);
-  command->add_option("--name", flags->request.name,
-                      "Name of this machine on the platform (default: its hostname)");
-  repeatable(
-      command->add_option("--annotation", flags->annotations, "KEY=VALUE for every asset; repeatable"));
-  command->add_option("--api-endpoint", flags->request.api_endpoint,
-                      "The platform's address (default: the token's)");
-  command->add_option("--updates-url", flags->request.updates_url, "Where newer versions are announced");
-  command->add_option("--timer", flags->request.timer, "Minutes between scans")->check(minutes_from(1));
-  command->add_option("--splay", flags->request.splay, "Minutes that a scan may be late by chance")
-      ->check(minutes_from(0));
-  command->callback([&globals, flags] { run(globals, *flags); });
+      "the machine.\n"
+      "The configuration is written once the new credentials have been proved; --name, --annotation, "
+      "--api-endpoint, --updates-url, --api-proxy, --ca-file, --timer and --splay are kept in it.";
+  command.examples = {"cnspec login --token-file token.txt",
+                      "cnspec login --name web1 --annotation team=web"};
+  command.option({.names = "-t,--token",
+                  .target = &flags->token,
+                  .summary = "Registration token; - reads standard input",
+                  .value = "TOKEN",
+                  .excludes = "--token-file"});
+  command.option({.names = "--token-file",
+                  .target = &flags->token_file,
+                  .summary = "File that holds the registration token",
+                  .value = "FILE",
+                  .excludes = "--token"});
+  command.option({.names = "--name",
+                  .target = &flags->request.name,
+                  .summary = "Name of this machine on the platform (default: its hostname)",
+                  .value = "NAME"});
+  command.option({.names = "--annotation",
+                  .target = &flags->annotations,
+                  .summary = "For every asset; repeatable",
+                  .value = "KEY=VALUE"});
+  command.option({.names = "--api-endpoint",
+                  .target = &flags->request.api_endpoint,
+                  .summary = "The platform's address (default: the token's)",
+                  .value = "URL"});
+  command.option({.names = "--updates-url",
+                  .target = &flags->request.updates_url,
+                  .summary = "Where newer versions are announced",
+                  .value = "URL"});
+  command.option({.names = "--timer",
+                  .target = &flags->request.timer,
+                  .summary = "Minutes between scans",
+                  .value = "MINUTES",
+                  .check = minutes_from(1)});
+  command.option({.names = "--splay",
+                  .target = &flags->request.splay,
+                  .summary = "Minutes that a scan may be late by chance",
+                  .value = "MINUTES",
+                  .check = minutes_from(0)});
+  command.run = [&globals, flags] { run(globals, *flags); };
 }
 
 }  // namespace cnspec::cli

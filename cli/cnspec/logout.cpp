@@ -6,6 +6,7 @@
 
 #include "base/text.hpp"
 #include "command.hpp"
+#include "runtime/runtime.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -67,19 +68,21 @@ void run(Globals& globals, const Flags& flags) {
 
 }  // namespace
 
-void add_logout(CLI::App& app, Globals& globals) {
+void add_logout(Command& program, Globals& globals) {
   auto flags = std::make_shared<Flags>();
-  CLI::App* command = app.add_subcommand("logout", "Take this machine's registration back");
-  command->alias("unregister");
-  command->footer(
-      "The client is unregistered and its service account revoked; then its credentials are removed from "
-      "the\n"
+  Command& command = program.command("logout", "Take this machine's registration back");
+  command.aliases = {"unregister"};
+  command.details =
+      "The client is unregistered and its service account revoked; then its credentials are removed from the "
       "configuration, which keeps everything else. When the platform cannot be told, nothing is removed.\n"
-      "Exit codes: 0 logged out; 1 not; 2 wrong usage; 78 there are no credentials, or they cannot be used.");
-  command->add_flag("--force", flags->force, "Do not ask; required where there is no terminal");
-  command->add_flag("--local", flags->request.local,
-                    "Remove the credentials here also when the platform cannot be told");
-  command->callback([&globals, flags] { run(globals, *flags); });
+      "Exit codes: 0 logged out; 1 not; 2 wrong usage; 78 there are no credentials, or they cannot be used.";
+  command.option({.names = "--force",
+                  .target = &flags->force,
+                  .summary = "Do not ask; required where there is no terminal"});
+  command.option({.names = "--local",
+                  .target = &flags->request.local,
+                  .summary = "Remove the credentials here also when the platform cannot be told"});
+  command.run = [&globals, flags] { run(globals, *flags); };
 }
 
 }  // namespace cnspec::cli

@@ -12,7 +12,6 @@
 
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
-#include "base/terminal.hpp"
 #include "base/text.hpp"
 #include "command.hpp"
 #include "provider/trusted_file.hpp"
@@ -21,39 +20,36 @@ namespace {
 
 using namespace cnspec;
 
-int run(int argc, char** argv) {
-  CLI::App app("Looks at systems through providers, and registers this machine with the Mondoo Platform.",
-               "cnspec");
+int run(std::vector<std::string> words) {
+  cli::Command program(
+      "cnspec", "Looks at systems through providers, and registers this machine with the Mondoo Platform");
   cli::Globals globals;
-  app.require_subcommand(1);
-  app.fallthrough();
-  constexpr int kNarrow = 72;
-  app.get_formatter()->column_width(terminal::columns(STDOUT_FILENO) < kNarrow ? 18 : 34);
-  app.footer("An independent implementation; see the README for what it does and does not do.");
-  cli::add_globals(app, globals);
-  cli::add_login(app, globals);
-  cli::add_logout(app, globals);
-  cli::add_status(app, globals);
-  cli::add_config(app, globals);
-  cli::add_providers(app, globals);
-  cli::add_discover(app, globals);
-  cli::add_version(app);
-  cli::add_completion(app);
+  program.details =
+      "What a command takes: cnspec COMMAND --help\n"
+      "An independent implementation; see the README for what it does and does not do.";
+  cli::add_globals(program, globals);
+  cli::add_login(program, globals);
+  cli::add_logout(program, globals);
+  cli::add_status(program, globals);
+  cli::add_config(program, globals);
+  cli::add_providers(program, globals);
+  cli::add_discover(program, globals);
+  cli::add_version(program);
+  cli::add_completion(program);
+  if (words.empty()) words = {"help"};
+  if (words.front() == "help") {  // "help providers list"
+    words.erase(words.begin());
+    words.emplace_back("--help");
+  }
   try {
-    if (argc < 2) {
-      cli::print(app.help());
+    if (words.front() == cli::kComplete) {
+      cli::complete(program, globals, {words.begin() + 1, words.end()});
       return cli::kOk;
     }
-    if (std::string_view(argv[1]) == cli::kComplete) {
-      cli::complete(app, globals, {argv + 2, argv + argc});
-      return cli::kOk;
-    }
-    app.parse(argc, argv);
+    cli::parse_or_exit(program, words).command->run();
     return cli::kOk;
   } catch (const cli::Exit& exit) {
     return exit.code;
-  } catch (const CLI::ParseError& error) {
-    return cli::exit_for(app, error);
   }
 }
 
@@ -97,7 +93,7 @@ int main(int argc, char** argv) {
   int code = cnspec::cli::kFailed;
   try {
     forget_the_environment_when_elevated();
-    code = run(argc, argv);
+    code = run({argv + std::min(argc, 1), argv + argc});
   } catch (const std::exception& error) {
     cnspec::cli::print_error(cnspec::Error(error.what()));
   }

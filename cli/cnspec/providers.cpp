@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "packages/install.hpp"
+#include "runtime/runtime.hpp"
 
 namespace cnspec::cli {
 
@@ -19,25 +20,37 @@ json::Value json_of(const provider::Signer& signer, json::Document::AllocatorTyp
   return out;
 }
 
-void add_change(CLI::App& command, Change& change) {
+void add_change(Command& command, Change& change) {
   add_output(command, change.output, {"text", "json"});
-  command.add_flag("--dry-run", change.dry_run, "Check everything, change nothing");
+  command.option(
+      {.names = "--dry-run", .target = &change.dry_run, .summary = "Check everything, change nothing"});
 }
 
-void add_change_of_one(CLI::App& command, Globals& globals, ChangeOne change) {
+std::vector<std::string> installed_names(const Globals& globals) {
+  std::vector<std::string> out;
+  const auto runtime = start(globals, std::chrono::seconds(2));
+  for (const auto& found : runtime->providers().active) out.push_back(found.manifest.name);
+  return out;
+}
+
+void add_change_of_one(Command& command, Globals& globals, ChangeOne change) {
   struct Flags {
     std::string name;
     Change change;
   };
   auto flags = std::make_shared<Flags>();
-  command.add_option("NAME", flags->name, "What `providers list` calls it")->required();
+  command.option({.names = "NAME",
+                  .target = &flags->name,
+                  .summary = "What `providers list` calls it",
+                  .required = true,
+                  .offers = [&globals] { return installed_names(globals); }});
   add_change(command, flags->change);
-  command.callback([&globals, flags, change] {
+  command.run = [&globals, flags, change] {
     const auto runtime = start(globals, std::chrono::seconds(30));
     auto options = packages::change_options(*runtime);
     options.dry_run = flags->change.dry_run;
     change(flags->name, options, flags->change.as_json());
-  });
+  };
 }
 
 void warn_if_shadowed(const std::string& name, const std::filesystem::path& by) {
@@ -46,18 +59,21 @@ void warn_if_shadowed(const std::string& name, const std::filesystem::path& by) 
                 " that is used is another one, which comes first: " + printable(by.string()));
 }
 
-void add_providers(CLI::App& app, Globals& globals) {
-  CLI::App* providers = app.add_subcommand("providers", "See, install, update and remove providers");
-  providers->require_subcommand(1);
-  add_providers_list(*providers, globals);
-  add_providers_info(*providers, globals);
-  add_providers_install(*providers, globals);
-  add_providers_update(*providers, globals);
-  add_providers_rollback(*providers, globals);
-  add_providers_remove(*providers, globals);
-  add_providers_lock(*providers, globals);
-  add_providers_mirror(*providers, globals);
-  add_providers_verify(*providers, globals);
+void add_providers(Command& program, Globals& globals) {
+  Command& providers = program.command("providers", "See, install, update and remove providers");
+  providers.details =
+      "Providers are the shared libraries that reach one kind of system each. Some are part of cnspec; "
+      "others "
+      "come from a registry, from a package, or are put into a folder by hand.";
+  add_providers_list(providers, globals);
+  add_providers_info(providers, globals);
+  add_providers_install(providers, globals);
+  add_providers_update(providers, globals);
+  add_providers_rollback(providers, globals);
+  add_providers_remove(providers, globals);
+  add_providers_lock(providers, globals);
+  add_providers_mirror(providers, globals);
+  add_providers_verify(providers, globals);
 }
 
 }  // namespace cnspec::cli

@@ -11,14 +11,14 @@
 namespace cnspec::cli {
 
 // Each adds its subcommand.
-void add_providers_list(CLI::App& providers, Globals& globals);
-void add_providers_info(CLI::App& providers, Globals& globals);
-void add_providers_install(CLI::App& providers, Globals& globals);
-void add_providers_update(CLI::App& providers, Globals& globals);
-void add_providers_lock(CLI::App& providers, Globals& globals);
-void add_providers_mirror(CLI::App& providers, Globals& globals);
-void add_providers_rollback(CLI::App& providers, Globals& globals);
-void add_providers_remove(CLI::App& providers, Globals& globals);
+void add_providers_list(Command& providers, Globals& globals);
+void add_providers_info(Command& providers, Globals& globals);
+void add_providers_install(Command& providers, Globals& globals);
+void add_providers_update(Command& providers, Globals& globals);
+void add_providers_lock(Command& providers, Globals& globals);
+void add_providers_mirror(Command& providers, Globals& globals);
+void add_providers_rollback(Command& providers, Globals& globals);
+void add_providers_remove(Command& providers, Globals& globals);
 
 json::Value json_text(const std::string& raw, json::Document::AllocatorType& alloc);
 json::Value json_of(const provider::Signer& signer, json::Document::AllocatorType& alloc);
@@ -33,12 +33,15 @@ struct Change {
   bool dry_run = false;
   bool as_json() const { return output == "json"; }
 };
-void add_change(CLI::App& command, Change& change);
+void add_change(Command& command, Change& change);
 
 // A command that changes the one provider it is given the name of: `change` does it and prints what came of
 // it.
 using ChangeOne = void (*)(const std::string& name, const provider::InstallOptions& options, bool as_json);
-void add_change_of_one(CLI::App& command, Globals& globals, ChangeOne change);
+void add_change_of_one(Command& command, Globals& globals, ChangeOne change);
+
+// What a shell may offer for the name of a provider.
+std::vector<std::string> installed_names(const Globals& globals);
 
 // The provider that is used in place of the one that was put there.
 void warn_if_shadowed(const std::string& name, const std::filesystem::path& by);

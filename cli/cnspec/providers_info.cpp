@@ -9,6 +9,7 @@
 #include "base/text.hpp"
 #include "packages/install.hpp"
 #include "providers.hpp"
+#include "runtime/runtime.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -205,22 +206,27 @@ Result<Info> find(runtime::Runtime& runtime, const std::string& target) {
 
 }  // namespace
 
-void add_providers_info(CLI::App& providers, Globals& globals) {
-  CLI::App* command =
-      providers.add_subcommand("info", "What one is, may use and offers; none of its code is run");
+void add_providers_info(Command& providers, Globals& globals) {
+  Command& command =
+      providers.command("info", "Show what a provider is, may use and offers; none of its code is run");
   struct Flags {
     std::string target, output = "text";
   };
   auto flags = std::make_shared<Flags>();
-  command->add_option("NAME|FILE", flags->target, "An installed one, a library or a package")->required();
-  add_output(*command, flags->output, {"text", "json"});
-  command->callback([&globals, flags] {
+  command.option({.names = "NAME|FILE",
+                  .target = &flags->target,
+                  .summary = "One that is installed, a library or a package",
+                  .required = true,
+                  .offers = [&globals] { return installed_names(globals); }});
+  command.examples = {"cnspec providers info os", "cnspec providers info ./coffee_1.2.0_linux_amd64.tar.xz"};
+  add_output(command, flags->output, {"text", "json"});
+  command.run = [&globals, flags] {
     const auto runtime = start(globals, std::chrono::seconds(30));
     const auto info = find(*runtime, flags->target);
     if (!info) exit_with(info.error());
     print(flags->output == "json" ? render_json(*info) : render_text(*info));
     if (flags->output != "json") warn_if_shadowed(info->provider.manifest.name, info->by);
-  });
+  };
 }
 
 }  // namespace cnspec::cli

@@ -11,6 +11,7 @@
 #include "packages/download.hpp"
 #include "providers.hpp"
 #include "providers_registry.hpp"
+#include "runtime/runtime.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -123,6 +124,10 @@ void run(Globals& globals, const Flags& flags) {
   print_installed({*installed}, flags.change.dry_run, flags.change.as_json());
 }
 
+std::string check_sha256(const std::string& text) {
+  return is_sha256(text) ? "" : "expected 64 hexadecimal digits, found " + quoted_if_needed(text);
+}
+
 }  // namespace
 
 void print_installed(const std::vector<Installed>& installed, bool dry_run, bool as_json) {
@@ -139,24 +144,37 @@ void print_installed(const std::vector<Installed>& installed, bool dry_run, bool
   print(json::write_pretty(out, 2) + "\n");
 }
 
-void add_providers_install(CLI::App& providers, Globals& globals) {
-  CLI::App* command =
-      providers.add_subcommand("install", "Install them from the registry, or one from its package");
+void add_providers_install(Command& providers, Globals& globals) {
+  Command& command =
+      providers.command("install", "Install providers from the registry, or one from its package");
   auto flags = std::make_shared<Flags>();
-  command->add_option("NAME", flags->names, "NAME or NAME@VERSION (default: all that the lock file pins)");
-  auto* file = command->add_option("-f,--file", flags->file, "A package on this machine");
-  command->add_option("--url", flags->url, "A package somewhere else, by https; by http only with --sha256")
-      ->excludes(file);
-  command->add_option("--sha256", flags->sha256, "What the package must be, in hexadecimal digits")
-      ->transform(CLI::detail::to_lower)
-      ->check([](const std::string& text) {
-        return is_sha256(text) ? std::string()
-                               : "expected 64 hexadecimal digits, found \"" + printable(text) + "\"";
-      });
-  command->add_flag("--force", flags->force, "Even if it shadows a provider that was put there by hand");
-  add_registry(*command, flags->registry);
-  add_change(*command, flags->change);
-  command->callback([&globals, flags] { run(globals, *flags); });
+  command.option({.names = "NAME",
+                  .target = &flags->names,
+                  .summary = "NAME or NAME@VERSION (default: all that the lock file pins)"});
+  command.option({.names = "-f,--file",
+                  .target = &flags->file,
+                  .summary = "A package on this machine",
+                  .value = "FILE",
+                  .excludes = "--url"});
+  command.option({.names = "--url",
+                  .target = &flags->url,
+                  .summary = "A package somewhere else, by https; by http only with --sha256",
+                  .value = "URL",
+                  .excludes = "--file"});
+  command.option({.names = "--sha256",
+                  .target = &flags->sha256,
+                  .summary = "What the package must be, in hexadecimal digits",
+                  .value = "DIGITS",
+                  .any_case = true,
+                  .check = check_sha256});
+  command.option({.names = "--force",
+                  .target = &flags->force,
+                  .summary = "Even if it shadows a provider that was put there by hand"});
+  add_registry(command, flags->registry);
+  add_change(command, flags->change);
+  command.examples = {"cnspec providers install coffee@1.2.0",
+                      "cnspec providers install --file coffee_1.2.0_linux_amd64.tar.xz"};
+  command.run = [&globals, flags] { run(globals, *flags); };
 }
 
 }  // namespace cnspec::cli

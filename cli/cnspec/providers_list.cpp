@@ -4,6 +4,7 @@
 #include "base/text.hpp"
 #include "provider/sandbox.hpp"
 #include "providers.hpp"
+#include "runtime/runtime.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -126,17 +127,17 @@ std::string render_providers_json(const Inventory& inventory, const IsolationPol
   return json::write_pretty(out, 2) + "\n";
 }
 
-void add_providers_list(CLI::App& providers, Globals& globals) {
-  CLI::App* list =
-      providers.add_subcommand("list", "List them, with those that are shadowed or refused and why");
+void add_providers_list(Command& providers, Globals& globals) {
+  Command& list =
+      providers.command("list", "List providers, with those that are shadowed or refused and why");
   auto output = std::make_shared<std::string>("text");
-  add_output(*list, *output, {"text", "json"});
-  list->callback([&globals, output] {
+  add_output(list, *output, {"text", "json"});
+  list.run = [&globals, output] {
     const auto runtime = start(globals, std::chrono::seconds(10));
     const Inventory& inventory = runtime->providers();
     print(*output == "json" ? render_providers_json(inventory, runtime->isolation())
                             : render_text(inventory, runtime->isolation()));
-  });
+  };
 }
 
 }  // namespace cnspec::cli

@@ -9,6 +9,7 @@
 #include "packages/install.hpp"
 #include "packages/relock.hpp"
 #include "providers_registry.hpp"
+#include "runtime/runtime.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -101,19 +102,24 @@ void run(const Globals& globals, const Flags& flags) {
 
 }  // namespace
 
-void add_providers_lock(CLI::App& providers, Globals& globals) {
-  CLI::App* command = providers.add_subcommand("lock", "Pin versions and hashes in providers.lock");
+void add_providers_lock(Command& providers, Globals& globals) {
+  Command& command = providers.command("lock", "Pin versions and hashes of providers in providers.lock");
   auto flags = std::make_shared<Flags>();
-  command->add_option("NAME", flags->names,
-                      "NAME or NAME@VERSION (default: all that are installed or pinned)");
-  repeatable(command->add_option("--platform", flags->platforms,
-                                 "OS/ARCH to pin it for; repeatable (default: this one)"));
-  add_registry(*command, flags->registry);
-  add_change(*command, flags->change);
-  command->footer(
-      "The file lies beside the configuration, or where its key providers_lock says. From then on `install`\n"
-      "and `update` bring what it pins and nothing else, and what it names runs as it says or not at all.");
-  command->callback([&globals, flags] { run(globals, *flags); });
+  command.option({.names = "NAME",
+                  .target = &flags->names,
+                  .summary = "NAME or NAME@VERSION (default: all that are installed or pinned)",
+                  .offers = [&globals] { return installed_names(globals); }});
+  command.option({.names = "--platform",
+                  .target = &flags->platforms,
+                  .summary = "What to pin it for; repeatable (default: this one)",
+                  .value = "OS/ARCH"});
+  add_registry(command, flags->registry);
+  add_change(command, flags->change);
+  command.details =
+      "The file lies beside the configuration, or where its key providers_lock says. From then on `install` "
+      "and `update` bring what it pins and nothing else, and what it names runs as it says or not at all.";
+  command.examples = {"cnspec providers lock coffee@1.2.0 --platform linux/amd64 --platform linux/arm64"};
+  command.run = [&globals, flags] { run(globals, *flags); };
 }
 
 }  // namespace cnspec::cli

@@ -2,6 +2,7 @@
 #include "base/text.hpp"
 #include "packages/mirror.hpp"
 #include "providers_registry.hpp"
+#include "runtime/runtime.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -54,14 +55,17 @@ void run(Globals& globals, const Flags& flags) {
 
 }  // namespace
 
-void add_providers_mirror(CLI::App& providers, Globals& globals) {
-  CLI::App* command =
-      providers.add_subcommand("mirror", "Write what is pinned to a folder that can be a registry");
+void add_providers_mirror(Command& providers, Globals& globals) {
+  Command& command =
+      providers.command("mirror", "Write the pinned providers to a folder that can be a registry");
   auto flags = std::make_shared<Flags>();
-  command->add_option("DIR", flags->folder, "The folder; what is there and right is kept")->required();
-  add_registry(*command, flags->registry);
-  add_change(*command, flags->change);
-  command->callback([&globals, flags] { run(globals, *flags); });
+  command.option({.names = "DIR",
+                  .target = &flags->folder,
+                  .summary = "The folder; what is there and right is kept",
+                  .required = true});
+  add_registry(command, flags->registry);
+  add_change(command, flags->change);
+  command.run = [&globals, flags] { run(globals, *flags); };
 }
 
 }  // namespace cnspec::cli

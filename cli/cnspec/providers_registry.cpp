@@ -2,10 +2,10 @@
 
 #include "base/text.hpp"
 #include "base/time.hpp"
-#include "options.hpp"
 #include "packages/install.hpp"
 #include "provider/lockfile.hpp"
 #include "runtime/registry_url.hpp"
+#include "runtime/runtime.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -21,15 +21,21 @@ void warn_if_unverified(const packages::InstalledFrom& done) {
 
 }  // namespace
 
-void add_registry(CLI::App& command, RegistryFlags& flags) {
-  command.add_option("--registry", flags.url,
-                     "Where providers come from, as https://... or file:///FOLDER (default: providers_url, "
-                     "else updates_url with /providers)");
-  command.add_option("--max-silence", flags.silence, "How long a download may stand still")
-      ->capture_default_str()
-      ->check(&check_duration);
-  command.add_flag("--allow-unverified", flags.allow_unverified,
-                   "Take packages that neither a lock file nor a SHA256SUMS vouches for");
+void add_registry(Command& command, RegistryFlags& flags) {
+  command.option({.names = "--registry",
+                  .target = &flags.url,
+                  .summary = "Where providers come from, as https://... or file:///FOLDER (default: "
+                             "providers_url, else updates_url with /providers)",
+                  .value = "URL"});
+  command.option({.names = "--max-silence",
+                  .target = &flags.silence,
+                  .summary = "How long a download may stand still",
+                  .value = "DURATION",
+                  .check = check_duration,
+                  .default_text = flags.silence});
+  command.option({.names = "--allow-unverified",
+                  .target = &flags.allow_unverified,
+                  .summary = "Take packages that neither a lock file nor a SHA256SUMS vouches for"});
 }
 
 std::string progress_text(const std::string& what, std::uint64_t done, std::uint64_t whole) {

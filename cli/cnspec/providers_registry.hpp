@@ -20,7 +20,7 @@ struct RegistryFlags {
   std::string silence = "30s";
   bool allow_unverified = false;
 };
-void add_registry(CLI::App& command, RegistryFlags& flags);
+void add_registry(Command& command, RegistryFlags& flags);
 
 // "aws 1.2.0: 12.3 of 40.1 MiB (30 %)"
 std::string progress_text(const std::string& what, std::uint64_t done, std::uint64_t whole);

@@ -46,10 +46,9 @@ void remove(const std::string& name, const provider::InstallOptions& options, bo
 
 }  // namespace
 
-void add_providers_remove(CLI::App& providers, Globals& globals) {
-  CLI::App* command = providers.add_subcommand(
-      "remove", "Remove one from the folder that providers are installed in, and the version kept of it");
-  add_change_of_one(*command, globals, remove);
+void add_providers_remove(Command& providers, Globals& globals) {
+  Command& command = providers.command("remove", "Remove an installed provider, and the version kept of it");
+  add_change_of_one(command, globals, remove);
 }
 
 }  // namespace cnspec::cli

@@ -42,10 +42,10 @@ void roll_back(const std::string& name, const provider::InstallOptions& options,
 
 }  // namespace
 
-void add_providers_rollback(CLI::App& providers, Globals& globals) {
-  CLI::App* command =
-      providers.add_subcommand("rollback", "Put back the version that was replaced last; twice is as never");
-  add_change_of_one(*command, globals, roll_back);
+void add_providers_rollback(Command& providers, Globals& globals) {
+  Command& command = providers.command(
+      "rollback", "Put back the version of a provider that was replaced last; twice is as never");
+  add_change_of_one(command, globals, roll_back);
 }
 
 }  // namespace cnspec::cli

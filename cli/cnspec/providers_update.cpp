@@ -3,6 +3,7 @@
 #include "packages/update.hpp"
 #include "provider/lockfile.hpp"
 #include "providers_registry.hpp"
+#include "runtime/runtime.hpp"
 
 namespace cnspec::cli {
 namespace {
@@ -79,15 +80,18 @@ void run(Globals& globals, const Flags& flags) {
 
 }  // namespace
 
-void add_providers_update(CLI::App& providers, Globals& globals) {
-  CLI::App* command =
-      providers.add_subcommand("update", "Bring installed ones to the newest version, or to what is pinned");
+void add_providers_update(Command& providers, Globals& globals) {
+  Command& command =
+      providers.command("update", "Bring installed providers to the newest version, or to what is pinned");
   auto flags = std::make_shared<Flags>();
-  command->add_option("NAME", flags->names, "Those alone (default: all that are installed)");
-  add_registry(*command, flags->registry);
-  add_change(*command, flags->change);
-  command->footer("A version is never replaced by a lower one; the one before stays for `rollback`.");
-  command->callback([&globals, flags] { run(globals, *flags); });
+  command.option({.names = "NAME",
+                  .target = &flags->names,
+                  .summary = "Those alone (default: all that are installed)",
+                  .offers = [&globals] { return installed_names(globals); }});
+  add_registry(command, flags->registry);
+  add_change(command, flags->change);
+  command.details = "A version is never replaced by a lower one; the one before stays for `rollback`.";
+  command.run = [&globals, flags] { run(globals, *flags); };
 }
 
 }  // namespace cnspec::cli

@@ -1,11 +1,8 @@
 // cnspec providers verify: the report for authors, and the process that runs one check of it.
 #include <fcntl.h>
 #include <rapidjson/document.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <iostream>
 #include <iterator>
 
@@ -15,9 +12,9 @@
 #include "base/text.hpp"
 #include "base/time.hpp"
 #include "connectors.hpp"
-#include "options.hpp"
 #include "provider/verify.hpp"
 #include "providers.hpp"
+#include "runtime/runtime.hpp"
 #include "terminal.hpp"
 
 namespace cnspec::cli {
@@ -36,6 +33,7 @@ struct Options {
   std::string output = "text";
   std::string limit;
   std::string check;  // in a child: the one to run
+  std::vector<std::string> rest;
 };
 
 std::chrono::milliseconds duration_of(const std::string& text, std::chrono::milliseconds otherwise) {
@@ -61,11 +59,22 @@ terminal::Marker marker_of(Check::Result result) {
 std::string render_text(const std::string& provider, const std::vector<Check>& checks) {
   const auto style = terminal::style_of(STDOUT_FILENO);
   std::string out;
-  for (const Check& check : checks) {
-    std::string name = check.name;
+  const auto line = [&](Check::Result result, std::string name, const std::string& text) {
     name.resize(14, ' ');
-    out += terminal::marked(marker_of(check.result), style) + " " + name + to_string(check.result);
-    out += (check.notes.empty() ? "" : ": " + join(check.notes, "; ")) + "\n";
+    out += terminal::marked(marker_of(result), style) + " " + name + text + "\n";
+  };
+  for (auto at = checks.begin(); at != checks.end(); ++at) {
+    const Check& check = *at;
+    const std::string notes = check.notes.empty() ? "" : ": " + join(check.notes, "; ");
+    if (check.result == Check::Result::kNotRun) {  // for one reason, often all that are left
+      std::vector<std::string> names = {check.name};
+      for (; at + 1 != checks.end() && (at + 1)->result == check.result && (at + 1)->notes == check.notes;
+           ++at)
+        names.push_back((at + 1)->name);
+      line(check.result, to_string(check.result), join(names, ", ") + notes);
+      continue;
+    }
+    line(check.result, check.name, to_string(check.result) + notes);
     for (const Finding& finding : check.findings) {
       out += std::string("    ") + (finding.fails ? "" : "warning: ") + finding.what + "\n";
       if (!finding.hint.empty()) out += "      " + finding.hint + "\n";
@@ -126,7 +135,12 @@ VerifyRequest find(runtime::Runtime& runtime, const std::string& target) {
   }
   std::vector<std::string> known;
   for (const Found& found : inventory.active) known.push_back(found.manifest.name);
-  const std::string like = closest(target, known);
+  std::string like = closest(target, known);
+  // Without a slash it is a name, also of what is here.
+  for (const std::string& file : {target, target + ".so"}) {
+    std::error_code unseen;
+    if (std::filesystem::exists(file, unseen)) like = "./" + quoted_if_needed(file);
+  }
   exit_with(Error("there is no installed provider " + quoted_if_needed(target) +
                       (like.empty() ? "" : "; did you mean " + like + "?"),
                   ErrorKind::kUsage)
@@ -135,8 +149,8 @@ VerifyRequest find(runtime::Runtime& runtime, const std::string& target) {
 
 // The words behind the file, parsed against the connectors of this provider alone.
 std::optional<provider::ConnectRequest> read_connector(const std::filesystem::path& file,
-                                                       std::vector<std::string> words, Globals& globals,
-                                                       Options& options) {
+                                                       const std::vector<std::string>& words,
+                                                       Globals& globals, Options& options) {
   if (words.empty()) return std::nullopt;
   auto found = provider::examine({}, file, provider::Origin::kFlag);
   provider::Inventory inventory;
@@ -144,25 +158,26 @@ std::optional<provider::ConnectRequest> read_connector(const std::filesystem::pa
   const std::string name = found ? inventory.active.front().manifest.name : "PROVIDER";
 
   std::optional<provider::ConnectRequest> request;
-  CLI::App app("Fetch everything from a system, and compare.", "cnspec providers verify " + name);
-  add_output(app, options.output, {"text", "json"});
-  add_globals(app, globals);
-  add_connectors(app, inventory, [&](provider::ConnectRequest r) { request = std::move(r); });
-  app.require_subcommand(0, 1);
-  app.allow_extras();
-  parse_words(app, std::move(words));
-  const auto extras = app.remaining(true);
-  if (!found) {  // the report says why
-    if (!extras.empty() && extras.front().starts_with('-')) exit_with(unexpected_words(app, extras));
-    return std::nullopt;
+  Command program("cnspec providers verify " + name, "Fetch everything from a system, and compare");
+  program.kind = "connector";
+  add_output(program, options.output, {"text", "json"});
+  add_globals(program, globals);
+  add_connectors(program, inventory, [&](provider::ConnectRequest r) { request = std::move(r); });
+  const Parsed parsed = parse_or_exit(program, words, Strange::kKept);
+  const auto& strange = parsed.strange;
+  if (!strange.empty() && strange.front().starts_with('-'))
+    exit_with(unexpected_words(*parsed.command, strange));
+  if (!found) return std::nullopt;  // the report says why
+  if (parsed.command != &program) {
+    if (!strange.empty()) exit_with(unexpected_words(*parsed.command, strange));
+    parsed.command->run();
+    return request;
   }
-  if (request && extras.empty()) return request;
-  if (request) exit_with(unexpected_words(*app.get_subcommands().front(), extras));
-  if (extras.empty()) return std::nullopt;
+  if (strange.empty()) return std::nullopt;
   std::vector<std::string> known;
   for (const auto& connector : inventory.active.front().manifest.connectors) known.push_back(connector.name);
-  const std::string like = closest(extras.front(), known);
-  exit_with(Error("the provider " + name + " has no connector " + quoted_if_needed(extras.front()) +
+  const std::string like = closest(strange.front(), known);
+  exit_with(Error("the provider " + name + " has no connector " + quoted_if_needed(strange.front()) +
                       (like.empty() ? "" : "; did you mean " + like + "?"),
                   ErrorKind::kUsage)
                 .hint("its connectors are: " + join(known, ", ")));
@@ -185,16 +200,13 @@ std::vector<std::string> child_command(const Globals& globals) {
 // ---- The child ----
 
 [[noreturn]] void run_child(const Globals& globals, const std::string& check) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  const rlimit no_core{0, 0};
-  ::setrlimit(RLIMIT_CORE, &no_core);
+  if (auto kept = provider::keep_check(); !kept) exit_with(kept.error());
   // Out of the way of a provider that closes whatever comes after the standard streams.
   const int pipe = ::fcntl(3, F_DUPFD_CLOEXEC, 100);
   ::close(3);
   const std::string input((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
   const auto request = provider::read_verify_request(input);
-  if (pipe < 0 || !request)
-    exit_with(Error("--check is for cnspec providers verify itself", ErrorKind::kUsage));
+  if (!request) exit_with(request.error());
 
   // No word of ours on the streams: what is on them comes from the provider.
   log::configure(log::Level::kError, false);
@@ -216,32 +228,9 @@ std::vector<std::string> child_command(const Globals& globals) {
   (*runtime)->exit(kOk);
 }
 
-void run(Globals& globals, std::vector<std::string> words) {
-  Options options;
-  CLI::App app(
-      "Check a provider against every rule there is, for its author. Each check runs in a process of its "
-      "own. With a "
-      "connector and its arguments, every resource is fetched as well, in-process and isolated. Ends with 0 "
-      "when "
-      "nothing failed, 1 when something did.",
-      "cnspec providers verify");
-  app.get_formatter()->column_width(34);
-  app.footer("cnspec providers verify ./coffee.so\ncnspec providers verify coffee pot 192.0.2.1 --port 80");
-  add_output(app, options.output, {"text", "json"});
-  app.add_option("--check-timeout", options.limit, "How long one check may take")
-      ->check(&check_duration)
-      ->default_str("30s");
-  app.add_option("--check", options.check)->group("");
-  app.add_option(
-      "PROVIDER", options.target,
-      "A provider's file, or the name of one that is installed; behind it, a connector and its arguments");
-  add_globals(app, globals);
-  app.prefix_command();
-  parse_words(app, std::move(words));
+void run(Globals& globals, Options& options) {
   if (!options.check.empty()) run_child(globals, options.check);
-  auto rest = app.remaining();
-  if (options.target.empty() || options.target.starts_with('-')) {
-    if (!rest.empty() && rest.front().starts_with('-')) exit_with(unexpected_words(app, rest));
+  if (options.target.empty()) {
     exit_with(
         Error("which provider?", ErrorKind::kUsage)
             .hint(
@@ -250,7 +239,8 @@ void run(Globals& globals, std::vector<std::string> words) {
 
   const auto runtime = start(globals, kNoLimit);
   VerifyRequest request = find(*runtime, options.target);
-  request.target = read_connector(request.file, std::move(rest), globals, options);
+  if (auto good = provider::look_at(request.file); !good) exit_with(good.error());
+  request.target = read_connector(request.file, options.rest, globals, options);
   provider::VerifyOptions how;
   how.child = child_command(globals);
   how.limit = duration_of(options.limit, kCheckLimit);
@@ -267,14 +257,30 @@ void run(Globals& globals, std::vector<std::string> words) {
 
 }  // namespace
 
-void add_providers_verify(CLI::App& providers, Globals& globals) {
-  CLI::App* command =
-      providers.add_subcommand("verify", "Check a provider against every rule, for its author");
+void add_providers_verify(Command& providers, Globals& globals) {
+  auto options = std::make_shared<Options>();
+  Command& command = providers.command("verify", "Check a provider against every rule, for its author");
+  command.details =
+      "Each check runs in a process of its own. With a connector and its arguments, every resource is "
+      "fetched as "
+      "well, in-process and isolated, and compared. Ends with 0 when nothing failed, 1 when something did.";
+  command.examples = {"cnspec providers verify ./coffee.so",
+                      "cnspec providers verify coffee pot 192.0.2.1 --port 80"};
+  add_output(command, options->output, {"text", "json"});
+  command.option({.names = "--check-timeout",
+                  .target = &options->limit,
+                  .summary = "How long one check may take",
+                  .value = "DURATION",
+                  .check = check_duration,
+                  .default_text = "30s"});
+  command.option({.names = "--check", .target = &options->check, .hidden = true});
+  command.option({.names = "PROVIDER",
+                  .target = &options->target,
+                  .summary = "A provider's file, or the name of one that is installed",
+                  .offers = [&globals] { return installed_names(globals); }});
   // What may follow depends on the provider's connectors; it is parsed when that is known.
-  command->set_help_flag();
-  command->prefix_command();
-  command->fallthrough(false);
-  command->callback([&globals, command] { run(globals, command->remaining()); });
+  command.rest = &options->rest;
+  command.run = [&globals, options] { run(globals, *options); };
 }
 
 }  // namespace cnspec::cli

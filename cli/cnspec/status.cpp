@@ -10,6 +10,7 @@
 #include "base/version.hpp"
 #include "command.hpp"
 #include "config/show.hpp"
+#include "runtime/runtime.hpp"
 #include "status/bundle.hpp"
 #include "terminal.hpp"
 
@@ -47,17 +48,19 @@ void write_bundle(const std::string& path, runtime::Runtime& runtime, const stat
 
 }  // namespace
 
-void add_status(CLI::App& app, Globals& globals) {
+void add_status(Command& program, Globals& globals) {
   auto output = std::make_shared<std::string>("text");
   auto bundle = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("status", "Show whether this machine is registered and accepted");
-  command->footer(
+  Command& command = program.command("status", "Show whether this machine is registered and accepted");
+  command.details =
       "Exit codes: 0 registered and authenticated; 1 not registered, or the platform said no or could not be "
-      "asked;\n"
-      "2 wrong usage; 78 the configuration is unusable.");
-  add_output(*command, *output, {"text", "json", "yaml"});
-  command->add_option("--bundle", *bundle, "Write all that a bug report needs to a new file, a .tar.gz");
-  command->callback([&globals, command, output, bundle] {
+      "asked; 2 wrong usage; 78 the configuration is unusable.";
+  const Option& format = add_output(command, *output, {"text", "json", "yaml"});
+  command.option({.names = "--bundle",
+                  .target = bundle.get(),
+                  .summary = "Write all that a bug report needs to a new file, a .tar.gz",
+                  .value = "FILE"});
+  command.run = [&globals, &format, output, bundle] {
     if (!bundle->empty()) {
       if (auto good = status::check_bundle(*bundle); !good) exit_with(good.error());
       log::record();
@@ -65,7 +68,7 @@ void add_status(CLI::App& app, Globals& globals) {
     const auto runtime = start(globals, std::chrono::seconds(10));
     // Other values of that key are for other commands.
     const std::string set = runtime->config().text("output");
-    if (command->count("--output") == 0 && (set == "json" || set == "yaml")) *output = set;
+    if (format.given == 0 && (set == "json" || set == "yaml")) *output = set;
     const status::Status status = gather(*runtime);
     if (*output == "json")
       print(status::render_json(status));
@@ -78,7 +81,7 @@ void add_status(CLI::App& app, Globals& globals) {
       for (const std::string& note : status::notes(status)) print_warning(note);
     }
     runtime->exit(status::exit_code(status));
-  });
+  };
 }
 
 }  // namespace cnspec::cli
