@@ -20,16 +20,6 @@ tl::unexpected<Error> failed(const std::filesystem::path& path, const std::strin
   return fail(printable(path.string()) + ": " + why, kind);
 }
 
-bool write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return true;
-}
-
 Result<void> write_beside(const std::filesystem::path& path, std::string_view text, mode_t mode,
                           bool then_rename) {
   const interrupt::Hold hold;  // no half-written file stays behind
@@ -72,6 +62,16 @@ std::filesystem::path behind_links(const std::filesystem::path& named) {
     path = (path.parent_path() / target).lexically_normal();
   }
   return path;
+}
+
+bool write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
 }
 
 Result<std::string> read_small_file(const std::filesystem::path& path, std::size_t max_size) {

@@ -15,6 +15,9 @@ namespace cnspec {
 // Never blocks on a FIFO. kNotFound when there is no such file; other errors name what was found instead.
 Result<std::string> read_small_file(const std::filesystem::path& path, std::size_t max_size = 1 << 20);
 
+// All of it, to a file, a pipe or a socket. False: errno says why not.
+bool write_all(int fd, std::string_view bytes);
+
 // The file holds either what it held or all of `text`, whatever happens meanwhile: written beside it, synced,
 // renamed. Follows a link to the file it means. Makes the folder (0700) when it is missing.
 Result<void> write_file_atomically(const std::filesystem::path& path, std::string_view text, mode_t mode);

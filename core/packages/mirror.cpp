@@ -47,18 +47,12 @@ Result<void> put(const fs::path& file, const std::function<Result<void>(int fd)>
   return done;
 }
 
-Result<void> write_all(int fd, std::string_view bytes, const fs::path& file) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return failed(file, "written");
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return {};
+Result<void> write_bytes(int fd, std::string_view bytes, const fs::path& file) {
+  return write_all(fd, bytes) ? Result<void>() : failed(file, "written");
 }
 
 Result<void> put_text(const fs::path& file, const std::string& text) {
-  return put(file, [&](int fd) { return write_all(fd, text, file); });
+  return put(file, [&](int fd) { return write_bytes(fd, text, file); });
 }
 
 Result<void> make_public_folders(const fs::path& folder) {
@@ -130,8 +124,9 @@ class Mirror {
     signature = fetched->signature;
     std::uint64_t written = 0;
     auto done = put(folder_ / file, [&](int fd) -> Result<void> {
-      auto copied = each_piece(fetched->file.fd(), fetched->url,
-                               [&](std::string_view bytes) { return write_all(fd, bytes, folder_ / file); });
+      auto copied = each_piece(fetched->file.fd(), fetched->url, [&](std::string_view bytes) {
+        return write_bytes(fd, bytes, folder_ / file);
+      });
       if (!copied) return fail(copied.error());
       written = *copied;
       return {};

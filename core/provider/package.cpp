@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/encoding.hpp"
+#include "base/file.hpp"
 #include "base/names.hpp"
 #include "base/text.hpp"
 
@@ -197,13 +198,7 @@ class Unpacking {
   bool data(std::string_view bytes) {
     if (bytes.size() > most_ - out_.size) return too_large();
     out_.size += bytes.size();
-    while (file_ && !bytes.empty()) {
-      const ssize_t n = ::write(file_.get(), bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return cannot_write();
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-    }
-    return true;
+    return !file_ || write_all(file_.get(), bytes) || cannot_write();
   }
 
   bool finish_file() {

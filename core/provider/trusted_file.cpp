@@ -13,6 +13,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/file.hpp"
 #include "base/text.hpp"
 
 namespace cnspec::provider {
@@ -72,12 +73,7 @@ std::optional<std::uint64_t> copy_contents(int from, int to) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return std::nullopt;
     if (got == 0 || at > kMaxSealed) return at;
-    for (ssize_t done = 0; done < got;) {
-      const ssize_t put = ::write(to, buffer.data() + done, static_cast<std::size_t>(got - done));
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return std::nullopt;
-      done += put;
-    }
+    if (!write_all(to, {buffer.data(), static_cast<std::size_t>(got)})) return std::nullopt;
     at += static_cast<std::uint64_t>(got);
   }
 }
