@@ -1,4 +1,5 @@
-// Providers from a registry, installed as the lock file has them.
+// Providers from a registry, installed as the lock file has them. All of it blocks, on the thread that owns
+// the runtime.
 #pragma once
 
 #include <string>
@@ -19,12 +20,14 @@ Result<provider::InstallOptions> install_options(const runtime::Runtime& runtime
 // Loads the modules for archives and for the network.
 Result<provider::PackageTools> package_tools();
 
-// One provider, as the lock file has it when there is one; `options` as install_options() makes them.
 struct InstalledFrom {
   provider::Installed installed;
-  std::string url;
+  std::string url;  // of the package
   VerifiedBy verified_by;
 };
+// One provider, as the lock file has it when there is one; `options` as install_options() makes them.
+// kRejected when the lock file has another version or nothing of it, kNotFound when the registry has none,
+// kUntrusted when what came is not what was expected.
 Result<InstalledFrom> install_from_registry(runtime::Runtime& runtime, PackageSource& source,
                                             const ProviderSpec& wanted,
                                             const provider::InstallOptions& options);

@@ -12,13 +12,13 @@
 
 namespace cnspec::packages {
 
-// Everything in the lock file, as a folder that any web server can be a registry from. What is there already
-// and right is kept.
 struct Mirrored {
-  std::string file;  // below the folder
-  std::uint64_t size = 0;
-  bool kept = false;
+  std::string file;        // below the folder
+  std::uint64_t size = 0;  // bytes; 0 in a dry run for what would be fetched
+  bool kept = false;       // it was there already, and right
 };
+// The registry's SHA256SUMS and its signature stay beside a package where they say what the lock file does.
+// Blocks, as the source does. kUsage when there is no lock file.
 Result<std::vector<Mirrored>> mirror(runtime::Runtime& runtime, PackageSource& source,
                                      const std::filesystem::path& folder, bool dry_run);
 

@@ -13,7 +13,8 @@
 namespace cnspec::packages {
 
 // What the lock file becomes: it keeps what it has, and gets what is named, or else what is installed, for
-// each of the platforms. Every package is fetched and read. Nothing is written.
+// each of the platforms. Every package is fetched and read; nothing is written. Blocks, as the source does.
+// kUntrusted when a version that is pinned already is another package now.
 struct Relock {
   provider::Lockfile lock;
   struct Change {

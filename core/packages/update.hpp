@@ -20,7 +20,8 @@ struct Update {
   std::optional<Error> error;  // of kFailed
 };
 const char* to_string(Update::Outcome outcome);
-// Those named, or all that are installed; never to a lower version. An error when nothing could be tried.
+// Those named, or all that are installed; never to a lower version. One that fails is an outcome and stops no
+// other; an error only when nothing could be tried: kNotFound, kRejected. Blocks, as the source does.
 Result<std::vector<Update>> update_providers(runtime::Runtime& runtime, PackageSource& source,
                                              const std::vector<std::string>& names,
                                              const provider::InstallOptions& options);

@@ -1,4 +1,4 @@
-// Which providers there are: found, described and judged, without running any of their code.
+// Which providers there are: found, described and judged, without running their code. Blocks; any thread.
 #pragma once
 
 #include <filesystem>

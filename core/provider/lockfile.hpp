@@ -36,7 +36,7 @@ struct Lockfile {
 
 // kConfig, with the file's name, for what is no lock file.
 Result<Lockfile> parse_lockfile(std::string_view text, const std::filesystem::path& path);
-// Nothing when there is no such file.
+// Nothing when there is no such file. Blocks.
 Result<std::optional<Lockfile>> read_lockfile(const std::filesystem::path& path);
 std::string to_text(const Lockfile& lock);
 

@@ -1,6 +1,6 @@
 // A provider as it travels: NAME_VERSION_OS_ARCH.tar.xz, a flat archive of ordinary files. It holds NAME.so
 // and perhaps its signature, NAME.so.minisig; NAME.json and NAME.resources.json, which the existing tool
-// needs, are passed over. Everything else in it is a reason to refuse it.
+// needs, are passed over. Everything else in it is a reason to refuse it. Blocks; any thread.
 #pragma once
 
 #include <cstdint>

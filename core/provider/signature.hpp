@@ -1,5 +1,5 @@
 // Who signed a provider, what the configuration wants of that, and the file as it was verified: what is
-// loaded is what was checked, whatever happens to the path meanwhile.
+// loaded is what was checked, whatever happens to the path meanwhile. Blocks on files; any thread.
 #pragma once
 
 #include <filesystem>

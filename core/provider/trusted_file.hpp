@@ -64,9 +64,9 @@ class Mapping {
   void* at_ = nullptr;
 };
 
-// Remembers what it found out about folders, for one command. Root trusts files of root alone; others trust
-// their own as well. Neither the file nor a folder on the way to it, through every link, may be writable by
-// group or others; above the provider folder, a sticky folder such as /tmp is no danger.
+// For one command and one thread: it remembers what it found out about folders. Root trusts files of root
+// alone; others trust their own as well. Neither the file nor a folder on the way to it, through every link,
+// may be writable by group or others; above the provider folder, a sticky folder such as /tmp is no danger.
 class PermissionChecker {
  public:
   // `folder` is absolute. An error when providers in it could be somebody else's.
