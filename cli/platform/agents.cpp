@@ -109,9 +109,16 @@ Outcome<ServiceAccount> authenticate(Handling& h) {
   return authenticate(h, *jwt);
 }
 
+bool is_signed_by_us(Handling& h, const Jwt& token) {
+  if (h.platform.good_tokens.has(token)) return true;
+  if (!token.is_signed_by(h.platform.token_key)) return false;
+  h.platform.good_tokens.add(token);
+  return true;
+}
+
 // The space a registration token opens. Who holds a token that was good once may know what became of it.
 Outcome<std::string> authenticate_token(Handling& h, const Jwt& jwt) {
-  if (!jwt.is_signed_by(h.platform.token_key))
+  if (!is_signed_by_us(h, jwt))
     return unauthenticated("the registration token is not signed by this platform");
   if (jwt.text("iss") != kIssuer) return unauthenticated("iss is not " + std::string(kIssuer));
   const auto token = h.platform.store.token(jwt.text("jti"));

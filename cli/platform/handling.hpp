@@ -2,12 +2,37 @@
 #pragma once
 
 #include <chrono>
+#include <mutex>
+#include <set>
 #include <string>
 
 #include "api.pb.h"
+#include "jwt.hpp"
 #include "service.hpp"
 
 namespace cnspec::platform {
+
+// Tokens whose signature was found good. Many machines register with one, and verifying it is a third of the
+// work each time. Any thread.
+class GoodTokens {
+ public:
+  bool has(const Jwt& token) const {
+    const std::lock_guard lock(mutex_);
+    return known_.count(name_of(token)) != 0;
+  }
+  void add(const Jwt& token) {
+    const std::lock_guard lock(mutex_);
+    if (known_.size() >= kMost) known_.clear();
+    known_.insert(name_of(token));
+  }
+
+ private:
+  static constexpr std::size_t kMost = 1000;
+  static std::string name_of(const Jwt& token) { return sha256(token.signed_text) + token.signature; }
+
+  mutable std::mutex mutex_;
+  std::set<std::string> known_;
+};
 
 // What all calls share; each part may be used on any thread.
 struct Service::State {
@@ -15,6 +40,7 @@ struct Service::State {
   Authority authority;
   Key token_key;
   ServiceOptions options;
+  GoodTokens good_tokens = {};
 };
 
 // What a stranger is told, whatever it was; the reason is for the platform's own log.
