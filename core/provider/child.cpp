@@ -16,11 +16,11 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cinttypes>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,15 +30,15 @@
 #include "provider/frame.hpp"
 #include "provider/instance.hpp"
 #include "provider/sandbox.hpp"
+#include "provider/usage.hpp"
 
 namespace cnspec::provider {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How often the keeper looks at the provider's memory, and what that may be beyond what its limit counts.
+// How often the keeper looks at what the provider uses.
 constexpr int kLookMilliseconds = 200;
-constexpr std::uint64_t kMemoryToSpare = 64u << 20;
 
 // ---- The provider's process ----
 
@@ -266,27 +266,6 @@ void set_signals(int how, std::initializer_list<int> which) {
 
 // ---- The keeper ----
 
-// Those of ours that the kernel knows, by number.
-template <class Visit>
-void for_each_child(Visit&& visit) {
-  const std::string path = "/proc/self/task/" + std::to_string(::getpid()) + "/children";
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  std::string all;
-  char part[4096];
-  for (ssize_t n = 0; (n = ::read(fd, part, sizeof part)) > 0;) all.append(part, static_cast<std::size_t>(n));
-  ::close(fd);
-  pid_t pid = 0;
-  for (const char c : all) {
-    if (c >= '0' && c <= '9') {
-      pid = pid * 10 + (c - '0');
-    } else {
-      if (pid > 0) visit(pid);
-      pid = 0;
-    }
-  }
-}
-
 // Ends the provider's group and all that has become ours, which is everything that was below the provider's
 // process, whatever group or session it moved to. The provider's status.
 int end_all(pid_t provider) {
@@ -295,7 +274,7 @@ int end_all(pid_t provider) {
   const auto give_up = Clock::now() + std::chrono::milliseconds(kGraceMilliseconds);
   ::kill(-provider, SIGKILL);  // its leader is not reaped yet, so the number is still its own
   while (true) {
-    for_each_child([](pid_t pid) { ::kill(pid, SIGKILL); });
+    for (const pid_t pid : children()) ::kill(pid, SIGKILL);
     int one = 0;
     pid_t pid = 0;
     while ((pid = ::waitpid(-1, &one, WNOHANG)) > 0) {
@@ -320,39 +299,25 @@ bool has_ended(pid_t provider) {
   }
 }
 
-// The memory that is the process's own, in bytes, also what no limit counts: shared with nobody, or made
-// read-only once it was written.
-std::uint64_t own_memory(pid_t pid) {
-  const std::string path = "/proc/" + std::to_string(pid) + "/status";
-  const std::unique_ptr<FILE, int (*)(FILE*)> file(::fopen(path.c_str(), "re"), ::fclose);
-  std::uint64_t sum = 0;
-  char line[256];
-  while (file && ::fgets(line, sizeof line, file.get())) {
-    std::uint64_t kib = 0;
-    if (::sscanf(line, "RssAnon: %" SCNu64, &kib) == 1 || ::sscanf(line, "RssShmem: %" SCNu64, &kib) == 1)
-      sum += kib << 10;
-  }
-  return sum;
-}
-
-// False when it is the provider's memory that ends it.
-bool wait_for_the_end(pid_t provider, int signals) {
+// What ends it when that is its use, as of Usage::excess().
+std::optional<int> wait_for_the_end(pid_t provider, int signals) {
+  Usage usage;
   auto give_up = Clock::time_point::max();
   while (Clock::now() < give_up) {
-    if (own_memory(provider) > kMaxMemory + kMemoryToSpare) return false;
+    if (const auto excess = usage.excess()) return excess;
     pollfd fds[] = {{kLeashFd, POLLIN, 0}, {signals, POLLIN, 0}};
     const int ready = ::poll(fds, 2, kLookMilliseconds);
     if (ready <= 0) continue;
-    if (fds[0].revents != 0) return true;
+    if (fds[0].revents != 0) break;
     signalfd_siginfo info{};
     if (::read(signals, &info, sizeof info) != sizeof info) continue;
     if (info.ssi_signo == SIGTERM && give_up == Clock::time_point::max()) {
       ::kill(-provider, SIGTERM);
       give_up = Clock::now() + std::chrono::milliseconds(kGraceMilliseconds);
     }
-    if (has_ended(provider)) return true;
+    if (has_ended(provider)) break;
   }
-  return true;
+  return std::nullopt;
 }
 
 // So that the program sees in us how it ended.
@@ -393,11 +358,11 @@ int keep_provider(const std::filesystem::path& scratch) {
   ::sigemptyset(&ours);
   for (const int signal : {SIGCHLD, SIGTERM}) ::sigaddset(&ours, signal);
   const int signals = ::signalfd(-1, &ours, SFD_CLOEXEC);
-  const bool greedy = signals >= 0 && !wait_for_the_end(provider, signals);
+  const auto excess = signals >= 0 ? wait_for_the_end(provider, signals) : std::nullopt;
   const int status = end_all(provider);
   // The program removes this folder itself, unless it was killed or had no time left.
   remove_folder(scratch);
-  return greedy ? static_cast<int>(Violation::kMemory) : end_like(status);
+  return end_like(excess.value_or(status));
 }
 
 }  // namespace cnspec::provider

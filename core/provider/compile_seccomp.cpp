@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
@@ -123,6 +124,9 @@ void add_rules(Filter& filter, bool may_exec, bool sees_cuts, std::uint64_t self
   filter.refuse(SCMP_SYS(rt_tgsigqueueinfo), to_others);
   filter.refuse(SCMP_SYS(prlimit64), scmp_arg_cmp{0, SCMP_CMP_NE, 0, 0});
 
+  // Memory shared with programs that are started, which is kept when nobody has it mapped any more, and which
+  // no limit counts then. A language's runtime takes private memory, and shares files.
+  filter.refuse(SCMP_SYS(mmap), bits(3, MAP_SHARED | MAP_ANONYMOUS, MAP_SHARED | MAP_ANONYMOUS));
   filter.refuse(SCMP_SYS(personality), scmp_arg_cmp{0, SCMP_CMP_NE, 0xffffffff, 0});
   filter.refuse(SCMP_SYS(prctl), bits(0, kInt, PR_SET_PDEATHSIG));
   filter.refuse(SCMP_SYS(prctl), bits(0, kInt, 59));  // PR_SET_SYSCALL_USER_DISPATCH

@@ -55,8 +55,8 @@ Result<void> limit(decltype(RLIMIT_CORE) what, std::uint64_t to, std::uint64_t h
   return {};
 }
 
-// The first to go when the machine has no memory left, as a program may that it runs: only the provider's
-// process is looked at by the keeper. A kernel without it is no reason not to run.
+// The first to go when the machine has no memory left before the keeper looks. A kernel without it is no
+// reason not to run.
 void go_first() {
   const Fd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   if (score && ::write(score.get(), "1000", 4) != 4) return;

@@ -1,6 +1,7 @@
 // What the parts of the sandbox know of each other. Inside core/provider only.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -16,6 +17,9 @@ enum class Violation { kNetwork = 224, kExec = 225, kProcess = 226, kMemory = 22
 inline constexpr long kLandlockCreateRuleset = 444;
 inline constexpr long kLandlockAddRule = 445;
 inline constexpr long kLandlockRestrictSelf = 446;
+
+// The limit of an isolated provider, or what whoever started the program left of it.
+std::uint64_t max_processor_seconds();
 
 // 0: there is none.
 int landlock_abi();

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -202,6 +203,12 @@ Scratch::~Scratch() {
   if (!path_.empty()) remove_folder(path_);
 }
 
+std::uint64_t max_processor_seconds() {
+  rlimit now{};
+  if (::getrlimit(RLIMIT_CPU, &now) != 0) return kMaxProcessorSeconds;
+  return std::min<std::uint64_t>(now.rlim_max, kMaxProcessorSeconds);
+}
+
 std::string sandbox_verdict(int status) {
   if (WIFEXITED(status)) {
     switch (static_cast<Violation>(WEXITSTATUS(status))) {
@@ -227,7 +234,7 @@ std::string sandbox_verdict(int status) {
       return "was stopped: it made a system call that its capabilities do not cover. It lacks exec if it "
              "started a program, which is the usual case, or network if it opened a socket";
     case SIGXCPU:
-      return "was stopped: it used " + std::to_string(kMaxProcessorSeconds) +
+      return "was stopped: it used " + std::to_string(max_processor_seconds()) +
              " seconds of processor time, which is all a provider gets";
     case SIGXFSZ:
       return "was stopped: it wrote a file of more than " + std::to_string(kMaxFileSize >> 20) +

@@ -6,7 +6,8 @@
 //              looking into other processes; from ABI 4 TCP, from ABI 6 signals and abstract sockets
 //   seccomp    sockets, new processes and programs, signals to others, and what no provider has a use for
 //   setrlimit  memory, processor time, descriptors, tasks, the size of a file
-//   the keeper (child.hpp)  memory that no limit counts, of the provider's process
+//   the keeper (child.hpp)  memory that no limit counts; memory and processor time of the provider's process
+//              and the programs that it started, together
 // No kernel withholds that a file exists, and its size, owner and times; nor how much is written in all.
 // What is refused by seccomp is written to standard error as one line; where it is no accident the child ends
 // then, with a status that sandbox_verdict() knows. What Landlock refuses is an EACCES that nobody but the
@@ -30,8 +31,8 @@ namespace cnspec::provider {
 inline constexpr char kSandboxLine[] = "sandbox: refused ";
 
 // The limits of every isolated provider.
-inline constexpr std::uint64_t kMaxMemory = 2ull << 30;      // bytes of its own data; not in sanitizer builds
-inline constexpr std::uint64_t kMaxProcessorSeconds = 600;   // of all its threads together
+inline constexpr std::uint64_t kMaxMemory = 2ull << 30;      // bytes, of all its processes together
+inline constexpr std::uint64_t kMaxProcessorSeconds = 600;   // of all its threads and processes together
 inline constexpr std::uint64_t kMaxDescriptors = 256;        // open at a time
 inline constexpr std::uint64_t kMaxFileSize = 256ull << 20;  // bytes, of each file it writes
 inline constexpr std::uint64_t kMaxTasks = 128;              // threads and processes on top of the machine's

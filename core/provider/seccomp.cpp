@@ -53,6 +53,7 @@ const char* why(Kind kind) {
     case Kind::kNetwork: return "the capability network is lacking (and gives HTTP through the host alone)";
     case Kind::kExec: return "the capability exec is lacking";
     case Kind::kProcess: return "no capability reaches other processes";
+    case Kind::kMemory: return "no capability gives memory that no limit counts";
     case Kind::kAttributes: return "no capability changes files";
     case Kind::kAdmin: break;
   }

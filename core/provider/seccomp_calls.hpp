@@ -13,7 +13,7 @@
 namespace cnspec::provider {
 
 // What it is called in the line that is written.
-enum class Kind { kNetwork, kExec, kProcess, kAttributes, kAdmin };
+enum class Kind { kNetwork, kExec, kProcess, kMemory, kAttributes, kAdmin };
 
 struct Refused {
   int number;
@@ -119,6 +119,7 @@ inline constexpr Refused kSome[] = {
     CALL(rt_sigqueueinfo, kProcess, true),
     CALL(rt_tgsigqueueinfo, kProcess, true),
     CALL(prlimit64, kProcess, false),
+    CALL(mmap, kMemory, false),
     CALL(personality, kAdmin, false),
     CALL(prctl, kAdmin, false),
     CALL(truncate, kAttributes, false),
@@ -129,8 +130,9 @@ inline constexpr Refused kSome[] = {
 
 // Missing calls, which runtimes do without. The arguments of clone3 lie where a filter cannot see them, those
 // of clone do not; what io_uring does no filter sees; and files of memory no limit counts.
-inline constexpr int kMissing[] = {SCMP_SYS(clone3), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter),
-                                   SCMP_SYS(io_uring_register), SCMP_SYS(memfd_create)};
+inline constexpr int kMissing[] = {SCMP_SYS(clone3),         SCMP_SYS(io_uring_setup),
+                                   SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
+                                   SCMP_SYS(memfd_create),   SCMP_SYS(memfd_secret)};
 inline constexpr std::uint32_t kFirstUnknown =
     463;                                          // after mseal of Linux 6.10: setxattrat, file_setattr, ...
 inline constexpr std::uint32_t kFchmodat2 = 452;  // not known to libseccomp 2.5

@@ -353,6 +353,8 @@ TEST_P(Confined, HasLimits) {
   EXPECT_EQ(result({"cpu-limit", "600"}), kSucceeded);
   EXPECT_EQ(result({"first-to-go"}), kSucceeded);
   EXPECT_EQ(result({"memory-file"}), "Function not implemented");
+  EXPECT_EQ(result({"secret-memory"}), "Function not implemented");
+  expect_refused({"anonymous-shared-memory"}, "mmap: no capability gives memory that no limit counts");
   rlimit core{};
   ASSERT_EQ(::getrlimit(RLIMIT_CORE, &core), 0);
   EXPECT_EQ(result({"core-limit", core.rlim_max == 0 ? "0" : "1"}), kSucceeded);
@@ -366,10 +368,12 @@ class Discover : public Confined {
  protected:
   Discover() {
     fs::create_directory(folder_ / "providers");
-    fs::copy_file(HOSTILE_PROVIDERS "/hostile.so", folder_ / "providers/hostile.so");
-    ::chmod(path("providers/hostile.so").c_str(), 0644);
-    for (const char* name : {"providers", "providers/hostile.so"})
+    for (const char* name : {"hostile.so", "starter.so"})
+      fs::copy_file(fs::path(HOSTILE_PROVIDERS) / name, folder_ / "providers" / name);
+    for (const char* name : {"providers", "providers/hostile.so", "providers/starter.so"}) {
+      if (fs::is_regular_file(folder_ / name)) ::chmod(path(name).c_str(), 0644);
       EXPECT_EQ(::chown(path(name).c_str(), GetParam(), GetParam()), 0);
+    }
     file("mondoo.yml");
     write_config();
   }
@@ -388,12 +392,13 @@ class Discover : public Confined {
   }
 
   // "x provider "hostile": connect: `message`", and in what follows `more`.
-  void expect_error(const Argv& attempt, const std::string& message, const std::string& more) const {
-    Argv arguments = {"discover", "hostile"};
+  void expect_error(const Argv& attempt, const std::string& message, const std::string& more,
+                    const std::string& provider = "hostile", const Argv& starter = {}) const {
+    Argv arguments = {"discover", provider};
     arguments.insert(arguments.end(), attempt.begin(), attempt.end());
-    const RunResult r = cnspec(arguments);
+    const RunResult r = cnspec(arguments, starter);
     EXPECT_EQ(r.exit_code, 1) << attempt.front() << ": " << r.out;
-    EXPECT_NE(r.err.find("x provider \"hostile\": connect: " + message), std::string::npos) << r.err;
+    EXPECT_NE(r.err.find("x provider \"" + provider + "\": connect: " + message), std::string::npos) << r.err;
     EXPECT_NE(r.err.find(more), std::string::npos) << r.err;
     // Nothing is left of it.
     EXPECT_TRUE(fs::is_empty(folder_ / "tmp")) << attempt.front();
@@ -470,10 +475,21 @@ TEST_P(Discover, HearsHowItEndedWhoeverStartedIt) {
   EXPECT_NE(r.err.find("its process was ended by SIGABRT"), std::string::npos) << r.err;
 }
 
+constexpr char kTooMuch[] = "was stopped: it used more than 2048 MiB of memory, which is all a provider gets";
+
 TEST_P(Discover, HasNoMoreMemoryByAnotherName) {
-  for (const char* what : {"much-shared", "much-read-only"})
-    expect_error({what}, "was stopped: it used more than 2048 MiB of memory, which is all a provider gets",
-                 "");
+  for (const char* what : {"much-read-only", "much-in-tables"}) expect_error({what}, kTooMuch, "");
+}
+
+TEST_P(Discover, HasNoMoreInSeveralProcesses) {
+  expect_error({"much-in-processes"}, kTooMuch, "", "starter");
+  // What they share is counted once.
+  const RunResult shared = cnspec({"discover", "starter", "shared-with-processes"});
+  EXPECT_EQ(shared.exit_code, 0) << shared.err;
+  // As for any other program, whoever starts this one may leave it less processor time.
+  expect_error({"long-in-processes"},
+               "was stopped: it used 6 seconds of processor time, which is all a provider gets", "",
+               "starter", {"prlimit", "--cpu=6"});
 }
 
 TEST_P(Discover, SignalsNoParent) {

@@ -29,6 +29,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static int result(long answer) { return answer < 0 ? errno : 0; }
@@ -162,17 +163,80 @@ static int memory(size_t bytes) {
 }
 
 /* Where RLIMIT_DATA does not count it. */
-static int uncounted_memory(int shared) {
+static int uncounted_memory(void) {
   const size_t part = (size_t)64 << 20;
   int i;
   for (i = 0; i < 36; ++i) {
-    void* block =
-        mmap(0, part, PROT_READ | PROT_WRITE, (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
+    void* block = mmap(0, part, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED) return errno;
     memset(block, 1, part);
     if (mprotect(block, part, PROT_READ) != 0) return errno;
   }
   for (;;) pause();
+}
+
+static int shared_memory(void) {
+  return mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? errno : 0;
+}
+
+/* Pages of which nothing is used but the tables that say where they are. */
+static int tables_of_memory(void) {
+  const size_t all = (size_t)1200 << 30;
+  const size_t per_table = (size_t)2 << 20;
+  volatile const char* block = mmap(0, all, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  size_t at;
+  if (block == MAP_FAILED) return errno;
+  for (at = 0; at < all; at += per_table) {
+    if (block[at] != 0) return EIO;
+  }
+  for (;;) pause();
+}
+
+/* Each of them stays within what one process may. */
+static int many_processes(void (*use)(void)) {
+  int i;
+  for (i = 0; i < 3; ++i) {
+    const pid_t child = fork();
+    if (child < 0) return errno;
+    if (child == 0) {
+      use();
+      for (;;) pause();
+    }
+  }
+  for (;;) pause();
+}
+
+static void use_memory(void) {
+  const size_t size = (size_t)1000 << 20;
+  void* block = malloc(size);
+  if (block) memset(block, 1, size);
+}
+
+static void use_processor(void) {
+  while (clock() < 4 * CLOCKS_PER_SEC) continue;
+}
+
+/* Shares what it has, as the kernel lets it, with a few that only look. */
+static int shared_with_processes(void) {
+  const size_t size = (size_t)700 << 20;
+  pid_t children[4];
+  volatile char* block = malloc(size);
+  int i;
+  if (!block) return errno;
+  memset((void*)(size_t)block, 1, size);
+  for (i = 0; i < 4; ++i) {
+    children[i] = fork();
+    if (children[i] < 0) return errno;
+    if (children[i] == 0) {
+      usleep(900000);
+      _exit(block[size - 1] == 1 ? 0 : 1);
+    }
+  }
+  for (i = 0; i < 4; ++i) {
+    int status = 0;
+    if (waitpid(children[i], &status, 0) != children[i] || status != 0) return ECHILD;
+  }
+  return 0;
 }
 
 static int long_file(const char* path) {
@@ -319,6 +383,8 @@ int attempt(const char* what, const char* target) {
   if (!strcmp(what, "pair")) return pair(SOCK_STREAM);
   if (!strcmp(what, "pair-datagram")) return pair(SOCK_DGRAM);
   if (!strcmp(what, "memory-file")) return closed(memfd_create("file", 0));
+  if (!strcmp(what, "secret-memory")) return closed((int)syscall(447, 0));
+  if (!strcmp(what, "anonymous-shared-memory")) return shared_memory();
   if (!strcmp(what, "io-uring")) return result(syscall(SYS_io_uring_setup, 1, 0));
   if (!strcmp(what, "resolve")) return resolve();
   if (!strcmp(what, "user-name")) return user_name();
@@ -367,8 +433,11 @@ int attempt(const char* what, const char* target) {
   if (!strcmp(what, "outlive")) return result(prctl(PR_SET_PDEATHSIG, 0));
 
   if (!strcmp(what, "3-gib")) return memory((size_t)3 << 30);
-  if (!strcmp(what, "much-shared")) return uncounted_memory(1);
-  if (!strcmp(what, "much-read-only")) return uncounted_memory(0);
+  if (!strcmp(what, "much-read-only")) return uncounted_memory();
+  if (!strcmp(what, "much-in-tables")) return tables_of_memory();
+  if (!strcmp(what, "much-in-processes")) return many_processes(use_memory);
+  if (!strcmp(what, "long-in-processes")) return many_processes(use_processor);
+  if (!strcmp(what, "shared-with-processes")) return shared_with_processes();
   if (!strcmp(what, "1-gib")) return memory((size_t)1 << 30);
   if (!strcmp(what, "first-to-go")) return is_first_to_go();
   if (!strcmp(what, "descriptors")) return descriptors();
