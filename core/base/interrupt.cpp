@@ -68,6 +68,8 @@ Hold::~Hold() {
   if (--holds == 0 && pending != 0) end(pending);
 }
 
+bool is_pending() { return pending != 0; }
+
 Terminal::Terminal(int fd) : good_(::tcgetattr(fd, &settings) == 0) {
   if (good_) terminal = fd;
 }

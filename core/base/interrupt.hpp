@@ -21,6 +21,9 @@ class Hold {
   Hold& operator=(const Hold&) = delete;
 };
 
+// Whether an end is waiting for the last Hold: whoever holds it for long asks, and hurries.
+bool is_pending();
+
 // The terminal's settings, put back by the destructor or by the end. One at a time.
 class Terminal {
  public:

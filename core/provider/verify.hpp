@@ -46,9 +46,19 @@ struct VerifyOptions {
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();  // of all
 };
 
+// An error when there is nothing to verify: of the kind kUsage when there is no file or it cannot be read, of
+// the kind kInvalid when it is no library at all. What is wrong with one is for the checks to say.
+Result<void> look_at(const std::filesystem::path& file);
+
 // The parent's half. Checks that need one that failed are not run. Makes this process the one that adopts
-// orphans, so that nothing a provider started outlives its check.
+// orphans, so that nothing a provider started outlives its check. A signal that ends the program (see
+// interrupt.hpp) waits until the check that runs is cleaned away.
 std::vector<Check> verify(const VerifyRequest& request, const VerifyOptions& options);
+
+// The child's first step, while it has one thread: goes on in a process below this one, which stays behind to
+// end all that is left, and to remove its files, when the parent is gone. An error when `verify` did not
+// start it.
+Result<void> keep_check();
 
 // What the program knows of providers and gives to them.
 struct Surroundings {

@@ -71,8 +71,11 @@ void check_abi(Subject& subject) {
   const cnspec_provider_v1* raw = (*entry)(CNSPEC_ABI_MINOR);
   auto table = read_table(raw, *section);
   if (!table) {
-    return subject.out.failed(table.error().message(),
-                              "Let the entry function return a constant table as provider.h declares it.");
+    const bool other_manifest = table.error().message().starts_with("its table's manifest");
+    return subject.out.failed(
+        table.error().message(),
+        other_manifest ? "Set the table's manifest to CNSPEC_MANIFEST, and link the manifest.c made with it."
+                       : "Let the entry function return a constant table as provider.h declares it.");
   }
   // What a provider of today has to know about the hosts of tomorrow: nothing.
   for (const std::uint32_t minor : {CNSPEC_ABI_MINOR, CNSPEC_ABI_MINOR + 1, UINT32_MAX}) {

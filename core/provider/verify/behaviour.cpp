@@ -1,6 +1,7 @@
-// Connecting and identifying, and how it fails where it has to.
+// Connecting and identifying, how it fails where it has to, and what else that touches.
 #include "base/text.hpp"
 #include "provider/verify/check.hpp"
+#include "provider/verify/process_state.hpp"
 
 namespace cnspec::provider::checks {
 namespace {
@@ -29,9 +30,44 @@ void check_connection(Subject& subject, Connection& connection) {
   }
 }
 
+// What one connection says does not depend on whether there was another.
+void check_second(Subject& subject, Provider& provider, const ConnectRequest& target, Connection& first) {
+  const auto before = first.identify(limits_from_now(kCall));
+  subject.out.step("connect " + target.connector + " (a second time, beside the first)");
+  auto second = provider.connect(target, limits_from_now(kCall));
+  if (!second) return;  // a system may let only one in
+  subject.out.step("disconnect (one of two connections)");
+  second->reset();
+  subject.out.step("identify (after another connection was disconnected)");
+  const auto after = first.identify(limits_from_now(kCall));
+  if (!before) return;
+  const char* hint = "Keep in a connection whatever belongs to it: several may be there at the same time.";
+  if (!after) {
+    return subject.out.failed(
+        "works no more once another connection was disconnected: " + said(subject, after.error()), hint);
+  }
+  const auto shown = [](const Row& row) {
+    return '"' + printable(row.id + " " + row.text("name") + " " + row.text("platform")) + '"';
+  };
+  if (shown(*before) != shown(*after)) {
+    subject.out.failed("identify sends " + shown(*after) +
+                           " once another connection was disconnected, before it " + shown(*before),
+                       hint);
+  }
+}
+
+void check_state(Subject& subject, const ProcessState& before) {
+  const auto changed = changes(before, ProcessState::now());
+  if (changed.empty()) return;
+  subject.out.warning(
+      "changes what the whole process shares: " + join(changed, ", "),
+      "Leave that alone, or put it back before returning: run in-process, everything else depends on it.");
+}
+
 }  // namespace
 
 void check_behaviour(Subject& subject) {
+  const auto state = ProcessState::now();
   const auto provider = open_quietly(subject, true);
   if (!provider) return;
   bool connected = false;
@@ -45,8 +81,10 @@ void check_behaviour(Subject& subject) {
     }
     connected = true;
     check_connection(subject, **connection);
+    check_second(subject, *provider, target, **connection);
     subject.out.step("disconnect");
   }
+  check_state(subject, state);
   if (!connected && !subject.request.target)
     subject.out.note("nothing could be connected to: name a connector and its arguments for the whole of it");
   subject.out.step("close");

@@ -19,6 +19,8 @@ namespace {
 // How long threads may take to be gone after they were joined.
 constexpr milliseconds kSettle{1000};
 
+const char kAsset[] =
+    "Send one row of the type \"asset\", which says what was connected to; provider.h has the rules.";
 const char kRule[] = "Send what provider.yaml declares, or declare what is sent; provider.h has the rules.";
 
 std::size_t entries(const char* folder) {
@@ -98,7 +100,9 @@ Services services_of(Subject& subject, bool with_network) {
 }
 
 bool silent(const Error& error) {
-  return error.message().find("failed without saying why") != std::string::npos;
+  const std::string message = error.message();
+  return message.find("failed without saying why") != std::string::npos ||
+         message.ends_with("an exception of an unknown type");  // which is all that the SDK knew
 }
 
 bool well_failed(Subject& subject, const Error& error) {
@@ -107,7 +111,8 @@ bool well_failed(Subject& subject, const Error& error) {
     return false;
   }
   if (error.kind() == ErrorKind::kInvalid) {
-    subject.out.failed(said(subject, error), kRule);
+    const std::string what = said(subject, error);
+    subject.out.failed(what, what.starts_with("identify") ? kAsset : kRule);
     return false;
   }
   return true;

@@ -84,7 +84,8 @@ std::string count(std::size_t number, const char* thing);
 // ---- Errors ----
 
 inline constexpr char kSayWhy[] =
-    "Before returning a code, call set_error with one sentence: what failed, on what, why.";
+    "Before returning a code, call set_error (C++: throw an Error) with one sentence: what failed, on what, "
+    "why.";
 
 std::string without_prefix(std::string text, const std::string& prefix);
 // Without the provider's name, which is known.

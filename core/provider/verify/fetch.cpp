@@ -58,10 +58,27 @@ void judge_by_id(Subject& subject, Connection& connection, const manifest::Resou
   }
   const bool found = std::ranges::any_of(*rows, [&](const Row& r) { return r.id == row.id; });
   if (!found || rows->size() != 1) {
-    subject.out.failed("fetch " + resource.name + " by the id \"" + printable(row.id) +
-                           "\", which it sent: " + count(rows->size(), "row") +
-                           (found ? ", expected that one alone" : ", not that one"),
-                       "Send the instance that was asked for, and no other.");
+    subject.out.failed(
+        "fetch " + resource.name + " by the id \"" + printable(row.id) + "\", which it sent: " +
+            count(rows->size(), "row") + (found ? ", expected that one alone" : ", not that one"),
+        "Send the instance that was asked for, and no other; it keeps its id from one call to the next.");
+  }
+}
+
+// Of one instance: whoever follows a reference has to arrive somewhere.
+void judge_references(Subject& subject, Connection& connection, const Row& row) {
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const Ref* ref = row.value(i).ref();
+    const manifest::Resource* to = ref ? subject.found.manifest.resource(ref->type) : nullptr;
+    if (!to || needs_arguments(*to)) continue;
+    subject.out.step("fetch " + ref->type + " by the id that a reference has");
+    const auto rows = connection.fetch({ref->type, ref->id, {}, {}}, limits_from_now(kCall));
+    if (!rows && unsupported(rows.error())) continue;
+    if (rows && !rows->empty()) continue;
+    subject.out.warning("field \"" + row.name(i) + "\" of " + row.type + " \"" + printable(row.id) +
+                            "\" refers to " + ref->type + " \"" + printable(ref->id) +
+                            "\", which is not to be had: " + (rows ? "0 rows" : said(subject, rows.error())),
+                        "Refer only to what fetch answers for by that id; send null where there is none.");
   }
 }
 
@@ -75,6 +92,7 @@ void check_fetch(Subject& subject) {
     return subject.out.failed("nothing was fetched",
                               "Mend what \"behaviour\" says, or name other arguments.");
   Connection& connection = *connections.front();
+  std::size_t answers = 0;
   std::size_t rows_seen = 0;
   std::vector<std::string> notes;
   std::vector<std::string> with_arguments;
@@ -92,7 +110,15 @@ void check_fetch(Subject& subject) {
     }
     rows_seen += rows->size();
     judge_rows(subject, resource, *rows);
-    if (!rows->empty()) judge_by_id(subject, connection, resource, rows->front());
+    ++answers;
+    if (rows->empty()) continue;
+    judge_by_id(subject, connection, resource, rows->front());
+    judge_references(subject, connection, rows->front());
+  }
+  if (answers > 0 && rows_seen == 0) {
+    subject.out.warning(
+        "sent no row at all, of any resource",
+        "Call row_end for each row, without which it does not count; or name a system that has some.");
   }
   for (const auto& resource : subject.found.manifest.resources) {
     if (needs_arguments(resource)) with_arguments.push_back(resource.name);

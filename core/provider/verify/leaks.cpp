@@ -27,23 +27,32 @@ struct Usage {
   std::size_t threads = count_threads();
 };
 
+struct Pair {
+  std::string begin, end;  // "open" and "close"
+  std::string name() const { return begin + " and " + end; }
+  // "Free in close what open allocated."
+  std::string hint(const char* undo, const char* done) const {
+    return std::string(undo) + " in " + end + " what " + begin + " " + done + ", and in " + begin +
+           " when that fails.";
+  }
+};
+
 // False when something was left behind: more of it would only end in an error of another kind.
-bool check_growth(Subject& subject, const Usage& before, int rounds, const char* what) {
+bool check_growth(Subject& subject, const Usage& before, int rounds, const Pair& pair) {
   const Usage now;
   bool good = true;
-  const auto growth = [&](std::size_t was, std::size_t is, const char* thing, const char* hint) {
+  const auto growth = [&](std::size_t was, std::size_t is, const char* thing, const std::string& hint) {
     if (is <= was) return;
     good = false;
-    subject.out.failed(count(is - was, thing) + " left by " + std::to_string(rounds) + " times " + what,
-                       hint);
+    subject.out.failed(
+        count(is - was, thing) + " left by " + std::to_string(rounds) + " times " + pair.name(), hint);
   };
-  growth(before.descriptors, now.descriptors, "descriptor", "Close in close what open opened.");
-  growth(before.threads, settled_threads(before.threads), "thread", "Join in close what open started.");
+  growth(before.descriptors, now.descriptors, "descriptor", pair.hint("Close", "opened"));
+  growth(before.threads, settled_threads(before.threads), "thread", pair.hint("Join", "started"));
   // Less than this is the allocator's own, and what is made once.
   const auto tolerated = before.memory + static_cast<std::size_t>(rounds) * 8;
-  if (good && rounds == kRounds && !kSanitized && now.memory > tolerated) {
-    growth(before.memory, now.memory, "byte", "Free in close what open allocated.");
-  }
+  if (good && rounds == kRounds && !kSanitized && now.memory > tolerated)
+    growth(before.memory, now.memory, "byte", pair.hint("Free", "allocated"));
   return good;
 }
 
@@ -70,8 +79,8 @@ void check_leaks(Subject& subject) {
     }
     return true;
   };
-  const auto rounds = [&](const char* what, bool connect) {
-    subject.out.step(std::string(what) + " 1,000 times");
+  const auto rounds = [&](const Pair& pair, bool connect) {
+    subject.out.step(pair.name() + " 1,000 times");
     for (int i = 0; i < kWarmUp; ++i) {
       if (!round(connect)) return false;
     }
@@ -79,11 +88,11 @@ void check_leaks(Subject& subject) {
     for (int i = 1; i <= kRounds; ++i) {
       if (!round(connect)) return false;
       // Soon, for what would run into a limit.
-      if ((i == kWarmUp || i == kRounds) && !check_growth(subject, before, i, what)) return false;
+      if ((i == kWarmUp || i == kRounds) && !check_growth(subject, before, i, pair)) return false;
     }
     return true;
   };
-  if (rounds("open and close", false)) rounds("connect and disconnect", true);
+  if (rounds({"open", "close"}, false)) rounds({"connect", "disconnect"}, true);
 }
 
 }  // namespace cnspec::provider::checks

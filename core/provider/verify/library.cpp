@@ -25,6 +25,29 @@ std::size_t symbols_of_gnu_hash(const std::uint32_t* table) {
   return last + 1;
 }
 
+// A library without the segment that would say so counts as one that wants it.
+bool wants_executable_stack(const link_map& map) {
+  struct Search {
+    const ElfW(Dyn) * dynamic;
+    bool wants;
+  } search{map.l_ld, false};
+  const auto visit = [](dl_phdr_info* info, std::size_t, void* context) {
+    auto& wanted = *static_cast<Search*>(context);
+    bool ours = false;
+    bool wants = true;
+    for (std::size_t i = 0; i < info->dlpi_phnum; ++i) {
+      const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+      if (segment.p_type == PT_DYNAMIC)
+        ours = reinterpret_cast<const ElfW(Dyn)*>(info->dlpi_addr + segment.p_vaddr) == wanted.dynamic;
+      if (segment.p_type == PT_GNU_STACK) wants = (segment.p_flags & PF_X) != 0;
+    }
+    wanted.wants = wanted.wants || (ours && wants);
+    return ours ? 1 : 0;
+  };
+  ::dl_iterate_phdr(visit, &search);
+  return search.wants;
+}
+
 }  // namespace
 
 Dynamic dynamic_of(const link_map& map) {
@@ -50,6 +73,7 @@ Dynamic dynamic_of(const link_map& map) {
     if (const auto it = tags.find(tag); it != tags.end()) out.search_path = strings + it->second;
   }
   out.text_relocations = tags.contains(DT_TEXTREL) || (tags[DT_FLAGS] & DF_TEXTREL) != 0;
+  out.executable_stack = wants_executable_stack(map);
   out.static_tls = (tags[DT_FLAGS] & DF_STATIC_TLS) != 0;
 
   const auto* symbols = reinterpret_cast<const ElfW(Sym)*>(address(DT_SYMTAB));
@@ -76,10 +100,13 @@ void* map(Subject& subject) {
   void* library = ::dlopen(subject.found.path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) {
     const Error error = loader_error(subject.found.path);
-    subject.out.failed(error.message(), error.hint().empty()
-                                            ? "Link the library that has what is missing, with "
-                                              "-z defs so that the build finds out."
-                                            : error.hint());
+    const char* hint = "Link the library that has what is missing, with -z defs so that the build finds out.";
+    if (error.message().find("it needs ") != std::string::npos)
+      hint =
+          "A provider is one file: link that library into it statically, or tell users which package has it.";
+    else if (!error.hint().empty())
+      hint = error.hint().c_str();
+    subject.out.failed(error.message(), hint);
     return nullptr;
   }
   subject.out.step("");

@@ -20,6 +20,7 @@ struct Dynamic {
   std::string search_path;  // RPATH or RUNPATH
   bool static_tls = false;
   bool text_relocations = false;
+  bool executable_stack = false;
 };
 Dynamic dynamic_of(const link_map& map);
 

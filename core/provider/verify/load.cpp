@@ -47,6 +47,12 @@ void check_load(Subject& subject) {
     subject.out.failed("uses static thread-local storage, of which a process has little for libraries",
                        "Compile without -ftls-model=initial-exec; after about 27 such providers none loads.");
   }
+  if (dynamic.executable_stack) {
+    subject.out.failed(
+        "wants an executable stack, which newer systems load no library with",
+        "Link with -Wl,-z,noexecstack; it comes from assembly without .note.GNU-stack, or from "
+        "functions within functions in C.");
+  }
   if (dynamic.text_relocations)
     subject.out.failed("has relocations in its code", "Compile everything in it with -fPIC.");
   if (!dynamic.search_path.empty()) {

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "base/fd.hpp"
+#include "base/interrupt.hpp"
 #include "base/text.hpp"
 #include "provider/sandbox.hpp"
 
@@ -43,6 +44,17 @@ Result<Pipe> make_pipe() {
   return out;
 }
 
+// Ends when this process does, however that comes about.
+Result<Pipe> make_leash(const std::filesystem::path& folder) {
+  auto leash = make_pipe();
+  if (!leash) return leash;
+  ::fcntl(leash->read.get(), F_SETFL, 0);
+  const auto size = static_cast<ssize_t>(folder.native().size());
+  if (::write(leash->write.get(), folder.c_str(), folder.native().size()) != size)
+    return fail(std::string("a pipe: ") + std::strerror(errno));
+  return leash;
+}
+
 // The request may hold secrets: it is never on a disk nor in an argument.
 Result<Fd> in_memory(const std::string& text) {
   Fd file(::memfd_create("cnspec-verify", MFD_CLOEXEC));
@@ -63,17 +75,6 @@ bool drain(const Fd& from, std::string& to, std::size_t most) {
     if (got == 0) return false;
     to.append(buffer, std::min(static_cast<std::size_t>(got), most - std::min(most, to.size())));
   }
-}
-
-// The children of this process, those that it adopted among them.
-std::set<pid_t> children() {
-  std::set<pid_t> out;
-  std::error_code failed;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", failed)) {
-    std::ifstream list(task.path() / "children");
-    for (pid_t pid = 0; list >> pid;) out.insert(pid);
-  }
-  return out;
 }
 
 std::string name_of(pid_t pid) {
@@ -110,10 +111,13 @@ class Child {
     auto report = make_pipe();
     auto out = make_pipe();
     auto err = make_pipe();
+    auto leash = make_leash(temporary);
     if (!request) return fail(request.error());
-    for (const auto* pipe : {&report, &out, &err}) {
+    for (const auto* pipe : {&report, &out, &err, &leash}) {
       if (!*pipe) return fail(pipe->error());
     }
+    // Out of the way of the numbers that others get before it.
+    const Fd held(::fcntl(leash->read.get(), F_DUPFD_CLOEXEC, kLeashFd + 1));
     before_ = children();
 
     posix_spawn_file_actions_t files;
@@ -122,7 +126,8 @@ class Child {
     ::posix_spawn_file_actions_adddup2(&files, request->get(), STDIN_FILENO);
     ::posix_spawn_file_actions_adddup2(&files, out->write.get(), STDOUT_FILENO);
     ::posix_spawn_file_actions_adddup2(&files, err->write.get(), STDERR_FILENO);
-    ::posix_spawn_file_actions_adddup2(&files, report->write.get(), 3);
+    ::posix_spawn_file_actions_adddup2(&files, report->write.get(), kReportFd);
+    ::posix_spawn_file_actions_adddup2(&files, held.get(), kLeashFd);
     posix_spawnattr_t attributes;
     ::posix_spawnattr_init(&attributes);
     ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
@@ -142,6 +147,7 @@ class Child {
     report_ = std::move(report->read);
     out_ = std::move(out->read);
     err_ = std::move(err->read);
+    leash_ = std::move(leash->write);
     return {};
   }
 
@@ -153,6 +159,7 @@ class Child {
       if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
           info.si_pid == pid_)
         return;
+      if (interrupt::is_pending()) return;
       if (Clock::now() >= end) {
         ended_.timed_out = true;
         return;
@@ -163,7 +170,7 @@ class Child {
     }
   }
 
-  // Nothing of it may be left: neither its group nor those who left the group.
+  // Nothing of it may be left, whatever group or session it went to.
   void finish() {
     if (!ended_.timed_out) {
       for (const pid_t pid : children()) {
@@ -204,11 +211,21 @@ class Child {
 
   pid_t pid_ = -1;
   std::set<pid_t> before_;  // children of ours that have nothing to do with this
-  Fd report_, out_, err_;
+  Fd report_, out_, err_, leash_;
   Ended ended_;
 };
 
 }  // namespace
+
+std::set<pid_t> children() {
+  std::set<pid_t> out;
+  std::error_code failed;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", failed)) {
+    std::ifstream list(task.path() / "children");
+    for (pid_t pid = 0; list >> pid;) out.insert(pid);
+  }
+  return out;
+}
 
 Result<Ended> run_alone(const std::vector<std::string>& argv, const std::string& input,
                         std::chrono::milliseconds limit) {

@@ -1,13 +1,20 @@
 // One process with a time limit, and the end of all that it started.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 
 namespace cnspec::provider::checks {
+
+// What it is given besides the standard streams, by number.
+inline constexpr int kReportFd = 3;  // a pipe
+inline constexpr int kLeashFd = 4;   // a pipe with the path of its folder in it, which ends when we do
 
 // How it came to its end, and what it said until then.
 struct Ended {
@@ -22,5 +29,8 @@ struct Ended {
 // this process has to be the one that adopts orphans.
 Result<Ended> run_alone(const std::vector<std::string>& argv, const std::string& input,
                         std::chrono::milliseconds limit);
+
+// The children of this process, those that it adopted among them.
+std::set<pid_t> children();
 
 }  // namespace cnspec::provider::checks

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "base/interrupt.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
@@ -83,7 +84,8 @@ void judge_end(const Ended& ended, const Report& report, std::chrono::millisecon
   if (ended.timed_out && !report.done) {
     add("did not return" + (report.step.empty() ? "" : " from " + report.step) + " within " +
             duration_text(limit),
-        "Let nothing wait for ever: poll cancelled(), and mind the deadline. The process was killed.");
+        "Let nothing wait for ever: poll cancelled(), mind the deadline, and return when the sink says so. "
+        "The process was killed; --check-timeout gives it longer.");
   } else if (ended.timed_out) {
     add("does not let the process end: it was still there after " + duration_text(limit),
         "Join in close every thread that the provider started, and start nothing when the process ends.");
@@ -156,6 +158,7 @@ const char* to_string(Check::Result result) {
 }
 
 std::vector<Check> verify(const VerifyRequest& request, const VerifyOptions& options) {
+  const interrupt::Hold hold;
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   const std::string input = to_json(request);
   std::vector<Check> out;
@@ -167,7 +170,7 @@ std::vector<Check> verify(const VerifyRequest& request, const VerifyOptions& opt
     check.name = plan.name;
     if (!failed.empty()) {
       check.result = Check::Result::kNotRun;
-      check.notes.push_back("it needs \"" + failed + "\"");
+      check.notes.push_back('"' + failed + "\" has to be mended first");
     } else if (Clock::now() >= options.deadline) {
       check.result = Check::Result::kNotRun;
       check.notes.push_back("the time for all checks is over");
@@ -179,6 +182,7 @@ std::vector<Check> verify(const VerifyRequest& request, const VerifyOptions& opt
       argv.push_back(check.name);
       const auto limit = limit_of(options);
       const auto ended = checks::run_alone(argv, input, limit);
+      if (interrupt::is_pending()) break;
       bool done = false;
       if (!ended) {
         check.findings.push_back({true, "could not be run: " + printable(ended.error().message()),
