@@ -225,7 +225,7 @@ Result<void> Call::outcome(std::int32_t code) const {
   if (parts_.sink && parts_.sink->violation()) return fail(*parts_.sink->violation());
   const auto said = [&](ErrorKind kind) {
     Error error(told_ ? told_->message : sentence_for(code), kind);
-    return told_ && told_->retryable ? std::move(error).hint("Try again: it may work later.")
+    return told_ && told_->retryable ? std::move(error).hint("try again: it may work later")
                                      : std::move(error);
   };
   const bool dropped = cancelled();

@@ -68,7 +68,7 @@ std::string key_ids_text(const std::vector<MinisignKey>& keys) {
 Result<MinisignKey> read_minisign_key(std::string_view text) {
   const auto wrong = [](const std::string& why) {
     return fail(Error("no public key of minisign: " + why, ErrorKind::kConfig)
-                    .hint("Give the last line of the file minisign.pub, which begins with RW."));
+                    .hint("give the last line of the file minisign.pub, which begins with RW"));
   };
   auto bytes = bytes_of(text, kAlgorithmSize + kIdSize + kPointSize, "it");
   if (!bytes) return wrong(bytes.error().what());

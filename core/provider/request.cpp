@@ -26,8 +26,8 @@ tl::unexpected<Error> unknown(const std::string& owner, const char* kind, std::s
   Error error(owner + " has no " + kind + " " + in_quotes(word), ErrorKind::kUsage);
   if (known.empty()) return fail(std::move(error));
   const std::string near = closest(word, known);
-  return fail(std::move(error).hint(near.empty() ? "Known are: " + join(known, ", ")
-                                                 : "Did you mean " + in_quotes(near) + "?"));
+  return fail(std::move(error).hint(near.empty() ? "known are: " + join(known, ", ")
+                                                 : "did you mean " + in_quotes(near) + "?"));
 }
 
 // The types of flags, as those of fields.
@@ -66,7 +66,7 @@ Result<void> check_args(const manifest::Connector& connector, std::size_t given)
       "connector " + in_quotes(connector.name) + " expects " + expected + ", found " + std::to_string(found),
       ErrorKind::kUsage);
   if (connector.usage.empty()) return fail(std::move(error));
-  return fail(std::move(error).hint("Usage: " + connector.name + " " + connector.usage));
+  return fail(std::move(error).hint("usage: " + connector.name + " " + connector.usage));
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ tl::unexpected<Error> refuse_unsigned(const TrustedFile& file, const TrustPolicy
                         " beside it, by one of the trusted keys: " + key_ids_text(policy.keys),
                     ErrorKind::kUntrusted)
                   .hint(policy.keys.empty()
-                            ? "Name the public key of whoever signs it in trusted_keys of the configuration."
-                            : "Sign it with one of them: minisign -Sm " + name));
+                            ? "name the public key of whoever signs it in trusted_keys of the configuration"
+                            : "sign it with one of them: minisign -Sm " + name));
 }
 
 // A signature by one of the trusted keys.
@@ -43,7 +43,7 @@ Result<VerifiedFile> verify(TrustedFile file, const MinisignSignature& signature
   if (!contents.good()) return fail(std::string("cannot be mapped: ") + std::strerror(errno));
   if (auto good = verify_minisign(signature, policy.keys, contents.bytes(), **crypto); !good) {
     return fail(Error::wrap("its signature is bad", good.error())
-                    .hint("Get the file and its signature again, from whoever signed them."));
+                    .hint("get the file and its signature again, from whoever signed them"));
   }
   return VerifiedFile{std::move(*copy),
                       {Signer::State::kVerified, key_id_text(signature.id), signature.trusted_comment}};
@@ -64,7 +64,7 @@ Result<VerifiedFile> judge(TrustedFile file, const std::string* text, const Trus
                           "trusted keys: " +
                           key_ids_text(policy.keys),
                       ErrorKind::kUntrusted)
-                    .hint("Add that public key to trusted_keys if you trust who holds it."));
+                    .hint("add that public key to trusted_keys if you trust who holds it"));
   }
   return VerifiedFile{std::move(file), {Signer::State::kUnknownKey, id, ""}};
 }

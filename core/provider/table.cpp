@@ -27,13 +27,13 @@ Error loader_error(const std::filesystem::path& path) {
   if (why.starts_with(own)) why.erase(0, own.size());
   if (const auto end = why.find(": cannot open shared object file"); end != std::string::npos) {
     return Error("cannot be loaded: it needs " + why.substr(0, end) + ", which cannot be found")
-        .hint("Install the package that has " + why.substr(0, end) + ".");
+        .hint("install the package that has " + why.substr(0, end));
   }
   Error error("cannot be loaded: " + why);
   if (why.find("static TLS") == std::string::npos) return error;
   return std::move(error).hint(
-      "Run it isolated, with --isolation NAME=process; its author should compile it without "
-      "-ftls-model=initial-exec.");
+      "run it isolated, with --isolation NAME=process; its author should compile it without "
+      "-ftls-model=initial-exec");
 }
 
 Result<cnspec_provider_entry_v1_fn> find_entry(void* library) {
@@ -50,7 +50,7 @@ Result<cnspec_provider_entry_v1_fn> find_entry(void* library) {
           (found.empty() ? "none of that kind" : join(found, ", ")),
       ErrorKind::kInvalid);
   if (found.empty()) return fail(std::move(error));
-  return fail(std::move(error).hint("Use a version of the provider that was built for ABI version 1."));
+  return fail(std::move(error).hint("use a version of the provider that was built for ABI version 1"));
 }
 
 Result<cnspec_provider_v1> read_table(const cnspec_provider_v1* theirs, std::string_view section) {

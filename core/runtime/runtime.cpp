@@ -44,7 +44,7 @@ Result<void> follow_trust_flag(config::Config& config, const std::string& trust)
   if (trust == "any" && now.value == config::Value(std::string("signed"))) {
     return fail(Error("--trust any cannot loosen trust: signed, which stands in " + printable(now.from),
                       ErrorKind::kUsage)
-                    .hint("Change it there, or sign the provider."));
+                    .hint("change it there, or sign the provider"));
   }
   config::set_by_flag(config, "trust", trust, "--trust");
   return {};

@@ -294,7 +294,7 @@ TEST(Fetch, KeepsAMessageShort) {
 TEST(Fetch, SaysThatTryingAgainMayHelp) {
   Connected bad("retryable");
   const auto rows = bad->fetch({"pot", "", {}, {}}, {});
-  EXPECT_EQ(rows.error().hint(), "Try again: it may work later.");
+  EXPECT_EQ(rows.error().hint(), "try again: it may work later");
   EXPECT_EQ(rows.error().kind(), ErrorKind::kUnavailable);
 }
 
@@ -307,15 +307,15 @@ TEST(Fetch, DoubtsTheCallerToo) {
     return rows.error().message() + " | " + rows.error().hint();
   };
   EXPECT_EQ(refused({"pott", "", {}, {}}),
-            "provider \"bad\": fetch pott: it has no resource \"pott\" | Did you mean \"pot\"?");
+            "provider \"bad\": fetch pott: it has no resource \"pott\" | did you mean \"pot\"?");
   EXPECT_EQ(refused({"pot", "", {"cup"}, {}}),
-            "provider \"bad\": fetch pot: resource \"pot\" has no field \"cup\" | Did you mean \"cups\"?");
+            "provider \"bad\": fetch pot: resource \"pot\" has no field \"cup\" | did you mean \"cups\"?");
   EXPECT_EQ(refused({"pots", "", {"xyz"}, {}}),
-            "provider \"bad\": fetch pots: resource \"pots\" has no field \"xyz\" | Known are: cups, label, "
+            "provider \"bad\": fetch pots: resource \"pots\" has no field \"xyz\" | known are: cups, label, "
             "notes, extra, "
             "owner, made, room");
   EXPECT_EQ(refused({"pot", "", {}, {{"floor", 3}}}),
-            "provider \"bad\": fetch pot: resource \"pot\" has no argument \"floor\" | Known are: room");
+            "provider \"bad\": fetch pot: resource \"pot\" has no argument \"floor\" | known are: room");
   EXPECT_EQ(
       refused({"pot", "", {}, {{"room", 3}}}),
       "provider \"bad\": fetch pot: resource \"pot\", argument \"room\": expected string, found int | ");
@@ -449,13 +449,13 @@ TEST(Flags, AreCheckedBeforeTheProviderSeesThem) {
     return connection.error().message() + " | " + connection.error().hint();
   };
   const std::string who = "provider \"bad\": connect: ";
-  EXPECT_EQ(refused({"bat", {"x"}, {}, {}}), who + "it has no connector \"bat\" | Did you mean \"bad\"?");
+  EXPECT_EQ(refused({"bat", {"x"}, {}, {}}), who + "it has no connector \"bat\" | did you mean \"bad\"?");
   EXPECT_EQ(refused({"bad", {}, {}, {}}),
-            who + "connector \"bad\" expects 1 to 2 arguments, found 0 | Usage: bad HOW");
+            who + "connector \"bad\" expects 1 to 2 arguments, found 0 | usage: bad HOW");
   EXPECT_EQ(refused({"worse", {"x", "y", "z"}, {}, {}}),
-            who + "connector \"bad\" expects 1 to 2 arguments, found 3 | Usage: bad HOW");
+            who + "connector \"bad\" expects 1 to 2 arguments, found 3 | usage: bad HOW");
   EXPECT_EQ(refused({"bad", {"x"}, {{"prt", 1}}, {}}),
-            who + "connector \"bad\" has no flag \"prt\" | Did you mean \"port\"?");
+            who + "connector \"bad\" has no flag \"prt\" | did you mean \"port\"?");
   EXPECT_EQ(refused({"bad", {"x"}, {{"port", "22"}}, {}}),
             who + "connector \"bad\", flag --port: expected int, found string | ");
   EXPECT_EQ(refused({"bad", {"x"}, {{"tags", Value(Value::Array{Value(1)})}}, {}}),

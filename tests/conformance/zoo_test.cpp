@@ -431,7 +431,7 @@ const Animal kAnimals[] = {
      "x provider \"bad\": load PATH: speaks no version of the ABI that this cnspec does: expected the "
      "function "
      "cnspec_provider_entry_v1, found cnspec_provider_entry_v2\n"
-     "  Use a version of the provider that was built for ABI version 1.\n",
+     "  use a version of the provider that was built for ABI version 1\n",
      "abi",
      "speaks no version of the ABI that this cnspec does: expected the function cnspec_provider_entry_v1, "
      "found "
@@ -478,7 +478,7 @@ const Animal kAnimals[] = {
     {"missing_dependency", "missing_dependency", "x",
      "x provider \"bad\": load PATH: cannot be loaded: it needs libcnspec_test_gone.so, which cannot be "
      "found\n"
-     "  Install the package that has libcnspec_test_gone.so.\n",
+     "  install the package that has libcnspec_test_gone.so\n",
      "load", "cannot be loaded: it needs libcnspec_test_gone.so, which cannot be found",
      "Install the package that has libcnspec_test_gone.so."},
     {"undefined_symbol", "undefined_symbol", "x",
@@ -520,7 +520,7 @@ const Animal kAnimals[] = {
      "x provider \"bad\": open: its process ended with the exit code 0 before it answered\n", "open",
      "ended the process with exit code 0 in open", kExit},
     {"open_fails", "open_fails", "x",
-     "x provider \"bad\": open: the kettle is empty (kettle: 2, floor: 3)\n  Try again: it may work later.\n",
+     "x provider \"bad\": open: the kettle is empty (kettle: 2, floor: 3)\n  try again: it may work later\n",
      "open", "open: the kettle is empty (kettle: 2, floor: 3)", kOpen},
     {"open_fails_silently", "open_fails_silently", "x",
      "x provider \"bad\": open: failed without saying why\n", "open", "open: failed without saying why",
@@ -1156,8 +1156,8 @@ TEST(StaticTls, OfOneIsNamedWhenOthersHaveIt) {
   EXPECT_EQ(refused, "provider \"bad\": load " + found.back().path.string() +
                          ": cannot be loaded: cannot allocate memory in static TLS block");
   EXPECT_EQ(hint,
-            "Run it isolated, with --isolation NAME=process; its author should compile it without "
-            "-ftls-model=initial-exec.");
+            "run it isolated, with --isolation NAME=process; its author should compile it without "
+            "-ftls-model=initial-exec");
   for (const auto& provider : loaded)
     EXPECT_TRUE(provider->connect({"bad", {"x"}, {}, {}}, {})) << "those that were there go on";
   provider::IsolationPolicy policy;

@@ -205,7 +205,7 @@ TEST_F(AristaProvider, ExplainsRefusals) {
             "port and "
             "--transport instead");
   EXPECT_EQ(refusal({.status = 503}),
-            "cannot answer now (status 503, no content type, 0 bytes) | Try again: it may work later.");
+            "cannot answer now (status 503, no content type, 0 bytes) | try again: it may work later");
   EXPECT_EQ(kind, ErrorKind::kUnavailable);
   EXPECT_EQ(refusal(eapi_error(1002, "CLI command 2 of 2 'show hostname' failed: invalid command",
                                R"-([{"version":"4.20.1F"},{"errors":["Invalid input (at token 1: 'hostname')"]

@@ -249,7 +249,7 @@ TEST_F(AzureProvider, ExplainsRefusedLists) {
   EXPECT_EQ(list_refusal(arm_error(403, "AuthorizationFailed", "The client does not have authorization")),
             who + "AuthorizationFailed: The client does not have authorization");
   EXPECT_EQ(list_refusal(arm_error(429, "TooManyRequests", "Wait.")),
-            who + "TooManyRequests: Wait | Try again: it may work later.");
+            who + "TooManyRequests: Wait | try again: it may work later");
   EXPECT_NE(list_refusal(arm_error(400, "Echo", kToken)).find("Echo: ***"), std::string::npos);
   EXPECT_NE(
       list_refusal({.status = 500}).find("has an error of its own (status 500, no content type, 0 bytes)"),

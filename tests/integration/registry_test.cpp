@@ -698,7 +698,7 @@ TEST_F(ServedTest, SaysWhyTheInstalledOneMayNotRun) {
   const std::string why = "x the provider hello is installed and may not run: " + installed().string() +
                           ": is not signed, and only signed providers are trusted (trust: signed); expected "
                           "hello.so.minisig beside it, by one of the trusted keys: none\n"
-                          "  Name the public key of whoever signs it in trusted_keys of the configuration.\n";
+                          "  name the public key of whoever signs it in trusted_keys of the configuration\n";
   refuses({"--trust", "signed", "--auto-update=false", "discover", "hello", "you"}, why);
   // Not even when the registry was to bring another, and could not.
   const RunResult result = user_.run({"--trust", "signed", "discover", "hello", "you"});

@@ -366,7 +366,7 @@ TEST_F(Signed, NothingElseIsTrustedWhenOnlySignedProvidersAre) {
   configure("trust: signed\n" + keys);
   EXPECT_EQ(listed(), not_signed);
   const RunResult text = user.run({"providers", "list"});
-  EXPECT_TRUE(contains(text.out, "  Sign it with one of them: minisign -Sm hello.so\n")) << text.out;
+  EXPECT_TRUE(contains(text.out, "  sign it with one of them: minisign -Sm hello.so\n")) << text.out;
   EXPECT_TRUE(contains(text.out, "  os ")) << "what is bundled is part of the program: " << text.out;
   EXPECT_NE(user.run({"discover", "hello", "you"}).exit_code, 0);
   write_signature(strangers().sign(file()));
@@ -395,7 +395,7 @@ TEST_F(Signed, NeitherFlagNorVariableLoosens) {
   EXPECT_EQ(flag.exit_code, 2);
   EXPECT_EQ(flag.out, "");
   EXPECT_EQ(flag.err, "x --trust any cannot loosen trust: signed, which stands in " + config +
-                          ":1:8\n  Change it there, or sign the provider.\n");
+                          ":1:8\n  change it there, or sign the provider\n");
   user.env["MONDOO_TRUST"] = "any";
   const RunResult variable = user.run({"providers", "list"});
   EXPECT_EQ(variable.exit_code, 0);
@@ -409,7 +409,7 @@ TEST_F(Signed, NeitherFlagNorVariableLoosens) {
   user.env["MONDOO_TRUST"] = "signed";
   EXPECT_EQ(user.run({"providers", "list", "--trust", "any"}).err,
             "x --trust any cannot loosen trust: signed, which stands in MONDOO_TRUST\n"
-            "  Change it there, or sign the provider.\n");
+            "  change it there, or sign the provider\n");
 }
 
 TEST_F(Signed, AVariableAddsNoKeys) {
@@ -452,7 +452,7 @@ TEST_F(Signed, WrongWordsAndKeysMakeTheConfigurationUnusable) {
   expect(78,
          "x " + config +
              ":2:3: trusted_keys, number 2: no public key of minisign: it has 17 characters, expected 56\n"
-             "  Give the last line of the file minisign.pub, which begins with RW.\n");
+             "  give the last line of the file minisign.pub, which begins with RW\n");
   configure("");
   user.env["MONDOO_TRUST"] = "Signed";
   expect(78, "x MONDOO_TRUST: trust must be any or signed, found Signed\n");
