@@ -8,6 +8,7 @@
 #include "base/names.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "base/url.hpp"
 #include "packages/download.hpp"
 #include "providers.hpp"
 #include "providers_registry.hpp"
@@ -93,7 +94,7 @@ Result<Installed> install_url(runtime::Runtime& runtime, const Flags& flags) {
   auto file = provider::TemporaryFile::make();
   if (!file) return fail(file.error());
   {
-    Progress progress("downloading " + upstream::shown_url(flags.url));
+    Progress progress("downloading " + shown_url(flags.url));
     packages::DownloadLimits limits;
     limits.size = provider::PackageLimits().package;
     limits.silence =
@@ -104,7 +105,7 @@ Result<Installed> install_url(runtime::Runtime& runtime, const Flags& flags) {
         });
     if (!done) return fail(done.error());
   }
-  const Package package{file->fd(), upstream::shown_url(flags.url)};
+  const Package package{file->fd(), shown_url(flags.url)};
   return provider::install_package(package, *wanted, options_for(runtime, flags));
 }
 

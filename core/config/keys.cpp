@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/url.hpp"
 #include "base/version.hpp"
 
 namespace cnspec::config {
@@ -66,15 +67,17 @@ constexpr Key kKeys[] = {
 
 constexpr char kHidden[] = "********";
 
-// "https://user:********@proxy:3128". A password may hold, wrongly, what ends an authority.
-std::string without_password(const std::string& url) {
-  const auto scheme = url.find("://");
-  const auto begin = scheme == std::string::npos ? 0 : scheme + 3;
-  const auto at = url.rfind('@');
-  if (at == std::string::npos || at < begin) return url;
-  const auto colon = url.find(':', begin);
-  const auto user_end = std::min(colon, at);
-  return url.substr(0, user_end) + (colon < at ? std::string(":") + kHidden : "") + url.substr(at);
+// "https://user:********@proxy:3128". A user without a password is a key.
+std::string without_secrets(const std::string& url) {
+  const UrlParts parts = split_url(url);
+  std::string out(parts.scheme);
+  if (!parts.password.empty())
+    out += std::string(parts.user) + ":" + kHidden + "@";
+  else if (!parts.user.empty())
+    out += std::string(kHidden) + "@";
+  out += parts.place;
+  if (!parts.query.empty()) out += std::string(parts.query.substr(0, 1)) + kHidden;
+  return out;
 }
 
 }  // namespace
@@ -92,7 +95,7 @@ Value shown(const Setting& setting) {
   const auto* text = std::get_if<std::string>(&setting.value);
   if (!key || !text || text->empty()) return setting.value;
   if (key->kind == Kind::kSecret) return std::string(kHidden);
-  return key->kind == Kind::kUrl ? without_password(*text) : *text;
+  return key->kind == Kind::kUrl ? without_secrets(*text) : *text;
 }
 
 const Setting* Config::find(std::string_view key) const {

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/text.hpp"
+#include "base/url.hpp"
 #include "provider/network.hpp"
 
 namespace cnspec::packages {
@@ -43,7 +44,7 @@ Result<Response> ask(Runtime& runtime, transport::Transport& transport, Request 
 Result<std::string> next_url(const std::string& url, const Response& answer) {
   std::string location(answer.header("location"));
   const auto refuse = [&](const std::string& why) {
-    return fail(printable(upstream::shown_url(url)) + " leads " + why, ErrorKind::kInvalid);
+    return fail(shown_url(url) + " leads " + why, ErrorKind::kInvalid);
   };
   if (location.empty()) return refuse("elsewhere without saying where");
   if (location.starts_with("//")) {
@@ -52,7 +53,7 @@ Result<std::string> next_url(const std::string& url, const Response& answer) {
     location = url.substr(0, url.find('/', url.find("//") + 2)) + location;
   }
   if (!location.starts_with(kHttps) && !(location.starts_with(kHttp) && url.starts_with(kHttp)))
-    return refuse("to " + printable(upstream::shown_url(location)) + ", expected a URL of https");
+    return refuse("to " + shown_url(location) + ", expected a URL of https");
   if (auto host = provider::url_host(location); !host) return refuse("to no URL: " + host.error().message());
   return location;
 }
@@ -67,7 +68,7 @@ Result<void> check_download_url(std::string_view url, bool plain_is_fine) {
   const auto refuse = [&](const std::string& why, const char* hint) {
     // One that may hold a password is not shown.
     const std::string shown =
-        url.find('@') == url.npos ? quoted_if_needed(upstream::shown_url(url)) : "what --url names";
+        url.find('@') == url.npos ? quoted_if_needed(shown_url(url)) : "what --url names";
     return fail(Error(shown + " " + why, ErrorKind::kUsage).hint(hint));
   };
   if (!url.starts_with(kHttps) && !url.starts_with(kHttp))
@@ -84,11 +85,11 @@ Result<void> check_download_url(std::string_view url, bool plain_is_fine) {
 }
 
 std::string file_name_of_url(std::string_view url) {
-  const std::string path = upstream::shown_url(url);
+  const std::string_view path = url.substr(0, url.find_first_of("?#"));
   const auto host = path.find("//");
   const auto slash = path.rfind('/');
   if (slash == path.npos || (host != path.npos && slash < host + 2)) return {};
-  return path.substr(slash + 1);
+  return std::string(path.substr(slash + 1));
 }
 
 Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadLimits& limits,
@@ -105,7 +106,7 @@ Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadL
     const Response& seen = answer ? *answer : *head;
     if (!is_redirection(seen.status)) break;
     if (hops == kMaxHops)
-      return fail(printable(upstream::shown_url(url)) + " is the end of too many redirections");
+      return fail(shown_url(url) + " is the end of too many redirections");
     auto next = next_url(url, seen);
     if (!next) return fail(next.error());
     url = std::move(*next);

@@ -12,6 +12,7 @@
 
 #include "base/interrupt.hpp"
 #include "base/text.hpp"
+#include "base/url.hpp"
 #include "runtime/archive.hpp"
 
 namespace cnspec::status {
@@ -72,9 +73,9 @@ Result<void> write_bundle(const std::filesystem::path& path,
 }
 
 std::vector<std::string> known_secrets(const config::Config& config) {
-  std::vector<std::string> out = {config.private_key, config.jwt_token};
-  for (const char* name :
-       {"MONDOO_REGISTRATION_TOKEN", "MONDOO_CONFIG_BASE64", "JWT_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"}) {
+  std::vector<std::string> out = {config.private_key, config.jwt_token, config.text("token")};
+  for (const char* name : {"MONDOO_REGISTRATION_TOKEN", "MONDOO_CONFIG_BASE64", "JWT_TOKEN",
+                           "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "IDENTITY_HEADER"}) {
     if (const char* value = std::getenv(name)) out.emplace_back(value);
   }
   // A key that is quoted has other line ends than its file.
@@ -86,16 +87,16 @@ std::vector<std::string> known_secrets(const config::Config& config) {
     if (!line.starts_with("-----")) out.push_back(line);
     begin = end + 1;
   }
-  std::vector<std::string> addresses = {config.api_proxy};
+  std::vector<std::string> addresses = {config.api_endpoint, config.api_proxy, config.updates_url,
+                                        config.text("providers_url")};
   for (const char* name : {"MONDOO_API_PROXY", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy",
                            "ALL_PROXY", "all_proxy"}) {
     if (const char* value = std::getenv(name)) addresses.emplace_back(value);
   }
   for (const std::string& address : addresses) {
-    const auto at = address.rfind('@');
-    const auto scheme = address.find("://");
-    const auto colon = address.find(':', scheme == address.npos ? 0 : scheme + 3);
-    if (at != address.npos && colon < at) out.push_back(address.substr(colon + 1, at - colon - 1));
+    const UrlParts parts = split_url(address);
+    out.emplace_back(parts.password.empty() ? parts.user : parts.password);
+    if (!parts.query.empty()) out.emplace_back(parts.query.substr(1));
   }
   return out;
 }

@@ -5,6 +5,7 @@
 
 #include "base/json.hpp"
 #include "base/text.hpp"
+#include "base/url.hpp"
 #include "base/version.hpp"
 #include "config/yaml.hpp"
 #include "status/status.hpp"
@@ -100,8 +101,8 @@ Object client(const Status& s, Allocator& alloc) {
   out.text("state", to_string(s.state()));
   out.truth("registered", s.registered).truth("authenticated", s.authenticated);
   if (const Error* error = s.error_of("ping")) out.put("pingPongError", error_object(*error, alloc));
-  out.text("updatesUrl", s.updates_url);
-  out.text("providersUrl", s.providers_url);
+  out.text("updatesUrl", shown_url(s.updates_url));
+  out.text("providersUrl", shown_url(s.providers_url));
   Object source(alloc);
   source.text("path", s.source.path.string()).text("source", s.source.label);
   source.truth("loaded", s.source.kind != config::Source::Kind::kNone);
@@ -110,7 +111,7 @@ Object client(const Status& s, Allocator& alloc) {
 
 Object upstream(const Status& s, Allocator& alloc) {
   Object api(alloc);
-  api.text("endpoint", s.endpoint);
+  api.text("endpoint", shown_url(s.endpoint));
   if (s.health) {
     api.text("status", s.health->status)
         .text("timestamp", s.health->time)

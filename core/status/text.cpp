@@ -1,5 +1,6 @@
 // The report that operators know from the documentation: markers, labels, tabs and order are a contract.
 #include "base/text.hpp"
+#include "base/url.hpp"
 #include "base/version.hpp"
 #include "status/status.hpp"
 
@@ -76,7 +77,7 @@ void providers(Report& report, const Status& s) {
 }
 
 void platform(Report& report, const Status& s) {
-  report.value("API ConnectionConfig:\t", s.endpoint);
+  report.value("API ConnectionConfig:\t", shown_url(s.endpoint));
   report.value("API Status:\t\t", s.health ? s.health->status : "UNKNOWN");
   report.value("API Time:\t\t", s.health ? s.health->time : "unknown");
   report.value("API Version:\t\t", s.health ? s.health->api_version : "unknown");

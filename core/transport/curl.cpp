@@ -12,6 +12,7 @@
 
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "base/url.hpp"
 #include "transport/authorities.hpp"
 #include "transport/engine.hpp"
 
@@ -22,25 +23,9 @@ using Steady = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxHeaders = 256;
 
-// What may be printed of a URL: neither user and password nor the query, which may carry a token.
-std::string shown(std::string_view url) {
-  const auto scheme = url.find("://");
-  const auto begin = scheme == std::string_view::npos ? 0 : scheme + 3;
-  const auto authority = url.substr(begin, url.find_first_of("/?#", begin) - begin);
-  // A password may hold, wrongly, what ends the authority; then no port stands after the colon.
-  const auto colon = authority.rfind(':');
-  const bool torn = colon != std::string_view::npos && !authority.starts_with('[') &&
-                    authority.find_first_not_of("0123456789", colon + 1) != std::string_view::npos;
-  const auto at = url.substr(0, torn ? url.npos : begin + authority.size()).rfind('@');
-  if (at == std::string_view::npos || at < begin) return printable(url.substr(0, url.find_first_of("?#")));
-  const auto rest = url.substr(at + 1);
-  return printable(std::string(url.substr(0, begin)) + std::string(rest.substr(0, rest.find_first_of("?#"))));
-}
-
-std::string host_of(std::string_view shown_url) {
-  const auto scheme = shown_url.find("://");
-  const auto rest = scheme == std::string_view::npos ? shown_url : shown_url.substr(scheme + 3);
-  return std::string(rest.substr(0, rest.find('/')));
+std::string host_of(std::string_view url) {
+  const std::string_view place = split_url(url).place;
+  return printable(place.substr(0, place.find('/')));
 }
 
 bool is_method(std::string_view text) {
@@ -325,7 +310,7 @@ class CurlEngine final : public Engine {
     if (options_.trace) {
       const Exchange& x = *it->second;
       options_.trace(
-          x.request.method + " " + shown(x.request.url) + ": " +
+          x.request.method + " " + shown_url(x.request.url) + ": " +
           (result ? "HTTP " + std::to_string(result->status) + ", " + std::to_string(x.received) + " bytes"
                   : result.error().message()) +
           ", " + duration_text(Steady::now() - x.started));
@@ -361,8 +346,10 @@ class CurlEngine final : public Engine {
       return fail(x.proxy && at_proxy(x, code) ? describe_proxy(x, code) : describe(x, code));
     x.response.status = static_cast<int>(number(x, CURLINFO_RESPONSE_CODE));
     // A proxy that passes requests on answers in the server's place.
-    if (x.proxy && !tunnels(x) && (x.response.status == 407 || x.response.status == 502)) {
-      return fail(proxy_answered(x, x.response.status));
+    if (x.proxy && !tunnels(x)) {
+      if (x.response.status == 407 || x.response.status == 502)
+        return fail(proxy_answered(x, x.response.status));
+      x.response.via = proxy_name(x);
     }
     return std::move(x.response);
   }
@@ -374,10 +361,10 @@ class CurlEngine final : public Engine {
   }
 
   static Error about(const Exchange& x, const std::string& why, ErrorKind kind) {
-    return Error(x.request.method + " " + shown(x.request.url) + ": " + why, kind);
+    return Error(x.request.method + " " + shown_url(x.request.url) + ": " + why, kind);
   }
 
-  static std::string server(const Exchange& x) { return host_of(shown(x.request.url)); }
+  static std::string server(const Exchange& x) { return host_of(x.request.url); }
   static std::string proxy_name(const Exchange& x) {
     return "the proxy " + printable(x.proxy->url) + " (" + x.proxy->source + ")";
   }

@@ -1,8 +1,11 @@
 #include "upstream/answers.hpp"
 
+#include <algorithm>
 #include <array>
+#include <optional>
 
 #include "base/text.hpp"
+#include "base/url.hpp"
 
 namespace cnspec::upstream {
 namespace {
@@ -27,6 +30,10 @@ constexpr std::array kCodes = {
     Code{11, "OutOfRange", 0},         Code{15, "DataLoss", 0},
 };
 
+bool is_code(int number) {
+  return std::any_of(kCodes.begin(), kCodes.end(), [&](const Code& code) { return code.number == number; });
+}
+
 int code_of(int http_status) {
   for (const Code& code : kCodes) {
     if (code.http_status == http_status) return code.number;
@@ -34,24 +41,45 @@ int code_of(int http_status) {
   return 2;
 }
 
+struct Status {
+  int code;
+  std::string message;
+};
+
+// What only the platform sends: a google.rpc.Status.
+std::optional<Status> read_status(const std::string& body) {
+  const auto object = json::parse(body);
+  const json::Value* code = object ? json::find(*object, "code") : nullptr;
+  if (!code || !code->IsInt() || !is_code(code->GetInt())) return std::nullopt;
+  return Status{code->GetInt(), std::string(json::get_string(*object, "message"))};
+}
+
 // "rpc error: code = Unauthenticated desc = request permission unauthenticated", as operators know it.
-Error rejection(const Response& response, std::string_view request_id) {
-  int code = code_of(response.status);
-  std::string text;
-  if (auto status = json::parse(response.body); status && json::find(*status, "code")) {
-    if (const json::Value* number = json::find(*status, "code"); number->IsInt()) code = number->GetInt();
-    text = json::get_string(*status, "message");
-  } else {
-    // Some intermediary's page.
-    text = trim(std::string_view(response.body).substr(0, kMaxShownBody));
-    if (response.body.size() > kMaxShownBody) text += "... [truncated]";
-    if (text.empty()) text = "HTTP status " + std::to_string(response.status);
-  }
+Error rpc_error(int code, const std::string& text, ErrorKind kind) {
+  return Error("rpc error: code = " + std::string(code_name(code)) + " desc = " + printable(text), kind);
+}
+
+Error refusal(const Status& status, std::string_view request_id) {
+  const int code = status.code;
   const bool no = code == 16 || code == 7 || code == 5 || code == 3 || code == 9;
-  return Error("rpc error: code = " + std::string(code_name(code)) + " desc = " + printable(text),
-               no ? ErrorKind::kRejected : ErrorKind::kUnavailable)
+  return rpc_error(code, status.message, no ? ErrorKind::kRejected : ErrorKind::kUnavailable)
       .status(code)
       .hint("the platform's log knows this request as " + std::string(request_id));
+}
+
+// The page of somebody in between, which says nothing about what the platform thinks.
+Error strange_answer(const Response& response) {
+  std::string text(trim(std::string_view(response.body).substr(0, kMaxShownBody)));
+  if (response.body.size() > kMaxShownBody) text += "... [truncated]";
+  if (text.empty()) text = "HTTP status " + std::to_string(response.status);
+  Error error = rpc_error(code_of(response.status), text, ErrorKind::kUnavailable);
+  if (!response.via.empty()) {
+    return Error::wrap(response.via + ", or what is behind it, answered and not the platform",
+                       std::move(error))
+        .hint("ask whoever runs the proxy, or except the host with NO_PROXY");
+  }
+  return std::move(error).hint(
+      "this is no answer of the platform: is its address right, and what is in between?");
 }
 
 // The platform writes the names of its .proto; others may write them as JSON does.
@@ -71,7 +99,10 @@ const char* code_name(int grpc_code) {
 
 Result<json::Document> read_answer(const Response& response, const std::string& url,
                                    std::string_view request_id) {
-  if (response.status != 200) return fail(rejection(response, request_id));
+  if (response.status != 200) {
+    const auto status = read_status(response.body);
+    return fail(status ? refusal(*status, request_id) : strange_answer(response));
+  }
   auto document = json::parse(response.body);
   if (document && document->IsObject()) return document;
   const std::string why = document ? "expected a JSON object" : document.error().message();
@@ -108,12 +139,12 @@ Result<Registration> read_registration(const json::Value& answer) {
 Result<Versions> read_provider_versions(const Response& response, const std::string& url) {
   if (response.status == 404) return Versions();
   if (response.status != 200) {
-    return fail(url + ": HTTP status " + std::to_string(response.status), ErrorKind::kUnavailable);
+    return fail(shown_url(url) + ": HTTP status " + std::to_string(response.status), ErrorKind::kUnavailable);
   }
   const auto document = json::parse(response.body);
   const json::Value* providers = document ? json::find(*document, "providers") : nullptr;
   if (!providers || !providers->IsArray()) {
-    return fail(url + ": expected JSON with a list of \"providers\"", ErrorKind::kInvalid);
+    return fail(shown_url(url) + ": expected JSON with a list of \"providers\"", ErrorKind::kInvalid);
   }
   Versions versions;
   for (const json::Value& provider : providers->GetArray()) {
@@ -125,11 +156,11 @@ Result<Versions> read_provider_versions(const Response& response, const std::str
 
 Result<std::string> read_latest_version(const Response& response, const std::string& url) {
   if (response.status != 200) {
-    return fail(url + ": HTTP status " + std::to_string(response.status), ErrorKind::kUnavailable);
+    return fail(shown_url(url) + ": HTTP status " + std::to_string(response.status), ErrorKind::kUnavailable);
   }
   const auto document = json::parse(response.body);
   std::string version(document ? json::get_string(*document, "version") : "");
-  if (version.empty()) return fail(url + ": expected JSON with a \"version\"", ErrorKind::kInvalid);
+  if (version.empty()) return fail(shown_url(url) + ": expected JSON with a \"version\"", ErrorKind::kInvalid);
   return version;
 }
 

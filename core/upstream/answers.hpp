@@ -31,7 +31,8 @@ struct Registration {
 };
 
 // The object in a good answer of `url`. kRejected or kUnavailable, with the gRPC code as the status, for a
-// refusal; kInvalid for what is no JSON object.
+// refusal by the platform; kUnavailable without one for what anybody in between may say, whatever its HTTP
+// status; kInvalid for what is no JSON object.
 Result<json::Document> read_answer(const transport::Response& response, const std::string& url,
                                    std::string_view request_id);
 

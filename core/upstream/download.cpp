@@ -17,6 +17,7 @@
 
 #include "base/fd.hpp"
 #include "base/log.hpp"
+#include "base/url.hpp"
 #include "upstream/registry_answers.hpp"
 #include "upstream/send.hpp"
 
@@ -224,8 +225,6 @@ std::filesystem::path file_url_path(std::string_view url) {
   }
   return out;
 }
-
-std::string shown_url(std::string_view url) { return std::string(url.substr(0, url.find_first_of("?#"))); }
 
 Task<void> download(transport::Transport* transport, std::string url, int fd, DownloadLimits limits,
                     DownloadProgress progress) {

@@ -16,9 +16,6 @@ inline constexpr std::string_view kFileUrl = "file://";
 // The file that such a URL names; its escapes are undone.
 std::filesystem::path file_url_path(std::string_view url);
 
-// For messages: without the query, in which whoever hands out a file may have put the right to it.
-std::string shown_url(std::string_view url);
-
 struct DownloadLimits {
   std::uint64_t size = 0;                         // bytes
   std::chrono::milliseconds max_silence{30'000};  // so long it may stand still

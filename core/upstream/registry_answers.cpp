@@ -5,6 +5,7 @@
 
 #include "base/names.hpp"
 #include "base/text.hpp"
+#include "base/url.hpp"
 
 namespace cnspec::upstream {
 namespace {
@@ -27,13 +28,14 @@ std::optional<std::uint64_t> number(std::string_view text) {
 Error refusal(const Response& answer, const std::string& url) {
   const std::string status =
       "HTTP status " + std::to_string(answer.status) + (is_html(answer) ? ", with a page of HTML" : "");
+  const std::string where = shown_url(url);
   switch (answer.status) {
     case 404:
-    case 410: return Error(url + ": there is no such file (" + status + ")", ErrorKind::kNotFound);
+    case 410: return Error(where + ": there is no such file (" + status + ")", ErrorKind::kNotFound);
     case 401:
     case 403:
-      return Error(url + ": the registry does not hand it out (" + status + ")", ErrorKind::kRejected);
-    default: return Error(url + ": the registry could not answer (" + status + ")", ErrorKind::kUnavailable);
+      return Error(where + ": the registry does not hand it out (" + status + ")", ErrorKind::kRejected);
+    default: return Error(where + ": the registry could not answer (" + status + ")", ErrorKind::kUnavailable);
   }
 }
 
@@ -45,7 +47,7 @@ Result<Versions> read_catalog(const Response& answer, const std::string& url) {
     std::string found = document ? "other JSON" : document.error().message();
     if (!document && is_html(answer)) found = "a page of HTML";
     return fail(
-        Error(url + ": expected JSON with a list of \"providers\", found " + found, ErrorKind::kInvalid)
+        Error(shown_url(url) + ": expected JSON with a list of \"providers\", found " + found, ErrorKind::kInvalid)
             .hint("is it the address of a registry, and is no login page of this network in between?"));
   }
   Versions versions;

@@ -4,7 +4,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "base/random.hpp"
-#include "base/text.hpp"
+#include "base/url.hpp"
 #include "base/version.hpp"
 #include "upstream/send.hpp"
 #include "upstream/user_agent.hpp"
@@ -18,19 +18,13 @@ using transport::Response;
 
 constexpr std::size_t kMaxShownTarget = 200;
 
-// Where a redirect leads, as far as it may be shown: not what may be secret in it.
-std::string shown_target(std::string_view location) {
-  location = location.substr(0, location.find_first_of("?#"));
-  if (location.empty() || location.find('@') != location.npos) return "somewhere else";
-  return printable(location.substr(0, kMaxShownTarget));
-}
-
 // Nobody is followed: what is sent is meant for the one it was sent to.
 Result<Response> refuse_redirect(Result<Response> answer, const std::string& url) {
   const int status = answer ? answer->status : 0;
   if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308) return answer;
-  return fail(Error(url + " redirects to " + shown_target(answer->header("location")) + " (HTTP " +
-                        std::to_string(status) + "), which is not followed",
+  const std::string target = shown_url(answer->header("location")).substr(0, kMaxShownTarget);
+  return fail(Error(shown_url(url) + " redirects to " + (target.empty() ? "somewhere else" : target) +
+                        " (HTTP " + std::to_string(status) + "), which is not followed",
                     ErrorKind::kInvalid)
                   .hint("is a login page of this network in between? If not, set the address that is meant"));
 }

@@ -110,6 +110,26 @@ TEST_F(BundleTest, HoldsNoSecret) {
   }
 }
 
+// Of an address: not its user, not its password, not its query.
+TEST_F(BundleTest, AddressesKeepTheirSecrets) {
+  HttpServer server([](const HttpRequest& request) {
+    return request.method == "POST"
+               ? HttpResponse{.status = 302, .headers = {{"Location", "http://a:hunter5@b/?c"}}}
+               : HttpResponse{.status = 404};
+  });
+  const std::string host = server.url().substr(7);
+  user.home().write(".config/mondoo/mondoo.yml", "api_endpoint: http://svc:hunter2@" + host +
+                                                     "/?sig=hunter3\nupdates_url: http://hunter4@" + host +
+                                                     "\n");
+  const auto file = user.home() / "report.tar.gz";
+  const RunResult text = user.run({"status", "--bundle", file, "-v"});
+  const RunResult json = user.run({"status", "-o", "json"});
+  std::string all = text.out + text.err + json.out + json.err + user.run({"config", "show"}).out;
+  for (const auto& [name, content] : unpack(file)) all += content;
+  EXPECT_NE(all.find("http://" + host), std::string::npos) << all;
+  EXPECT_EQ(all.find("hunter"), std::string::npos) << all;
+}
+
 TEST_F(BundleTest, ReplacesNothing) {
   const auto file = user.home().write("precious", "data");
   const RunResult status = user.run({"status", "--bundle", file, "--timeout", "1s"});

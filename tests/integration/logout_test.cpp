@@ -203,6 +203,35 @@ TEST_F(LogoutTest, WhatThePlatformDoesNotKnowAnyMoreIsGone) {
   EXPECT_EQ(logout.exit_code, 0);
 }
 
+TEST_F(LogoutTest, WhatIsInBetweenDoesNotSpeakForThePlatform) {
+  log_in();
+  for (const char* body : {"", "<html>not found</html>", R"({"code":404,"message":"no such route"})"}) {
+    HttpServer firewall([&](const HttpRequest& request) {
+      return request.path() == "/AgentManager/PingPong" ? HttpResponse{.body = "{}"}
+                                                        : HttpResponse{.status = 404, .body = body};
+    });
+    user.env["MONDOO_API_ENDPOINT"] = firewall.url();
+    const RunResult logout = user.run({"logout", "--force"});
+    EXPECT_EQ(logout.exit_code, 1);
+    EXPECT_EQ(logout.err.find("x nothing was removed: failed to unregister client: rpc error: "), 0u)
+        << logout.err;
+    EXPECT_EQ(logout.out.find("Bye bye"), std::string::npos) << logout.out;
+    EXPECT_EQ(config(), before);
+  }
+  EXPECT_NE(agents().find(client), std::string::npos);
+}
+
+TEST_F(LogoutTest, AClientThatWasNamedElsewhereIsNotTheOneOfTheKey) {
+  log_in();
+  user.env["MONDOO_AGENT_MRN"] = "//agents.api.mondoo.app/spaces/test-space/agents/other";
+  const RunResult logout = user.run({"logout", "--force"});
+  EXPECT_EQ(logout.exit_code, 1);
+  EXPECT_EQ(logout.err.find("x nothing was removed: failed to unregister client: rpc error: code = NotFound"),
+            0u)
+      << logout.err;
+  EXPECT_EQ(config(), before);
+}
+
 TEST_F(LogoutTest, AKeyThatIsNoneIs78AndGoesWithLocal) {
   log_in();
   user.home().write(".config/mondoo/mondoo.yml",

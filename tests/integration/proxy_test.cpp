@@ -398,6 +398,24 @@ TEST_F(ProxyTest, DoesNotLetThrough) {
   expect_fault("the proxy " + server_->url() + " (HTTPS_PROXY) does not let through to ");
 }
 
+// Of a request that it passes on, its page looks like the platform's answer.
+TEST_F(ProxyTest, DoesNotPassOn) {
+  log_in();
+  user.env["MONDOO_API_ENDPOINT"] = "http://platform.test";
+  for (const int status : {401, 403, 404, 503, 504}) {
+    user.env["HTTP_PROXY"] = scripted({.status = status, .body = "<html>no</html>"});
+    const std::string said = "error=\"the proxy " + server_->url() +
+                             " (HTTP_PROXY), or what is behind it, answered and not the platform: rpc error: ";
+    const RunResult result = user.run({"status"});
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_NE(result.out.find("could not check upstream health " + said), std::string::npos) << result.out;
+    EXPECT_NE(result.out.find("could not ask mondoo platform whether it accepts this client " + said),
+              std::string::npos)
+        << result.out;
+    EXPECT_EQ(result.err.find("the platform's log knows"), std::string::npos) << result.err;
+  }
+}
+
 TEST_F(ProxyTest, BehavesBadly) {
   using Fault = HttpResponse::Fault;
   log_in();
