@@ -62,26 +62,80 @@ class CliTest : public testing::Test {
 TEST_F(CliTest, SaysWhatWasWrongInOneSentence) {
   expect_usage({"stats"}, "there is no command stats; did you mean status?");
   expect_usage({"xyzzy"}, "there is no command xyzzy");
+  expect_usage({""}, "there is no command \"\"");
+  expect_usage({"--verbose"}, "there is no command");
   expect_usage({"providers"}, "cnspec providers needs a command");
   expect_usage({"providers", "lst"}, "there is no command lst; did you mean list?");
   expect_usage({"status", "extra"}, "cnspec status takes no arguments");
+  expect_usage({"status", "status"}, "cnspec status takes no arguments");
   expect_usage({"version", "extra"}, "cnspec version takes no arguments");
+  expect_usage({"completion"}, "cnspec completion: expected SHELL (bash, zsh or fish), found nothing");
+  expect_usage({"completion", "tcsh"}, "SHELL: expected bash, zsh or fish, found tcsh");
+  expect_usage({"completion", "bash", "zsh"}, "cnspec completion: expected 1 argument, found more");
+  expect_usage({"providers", "remove"}, "cnspec providers remove: expected NAME, found nothing");
+  expect_usage({"providers", "remove", "a", "b"}, "cnspec providers remove: expected 1 argument, found more");
+}
+
+TEST_F(CliTest, KnowsWhichOptionWasMeant) {
   expect_usage({"status", "--outptu", "json"}, "there is no option --outptu; did you mean --output?");
+  expect_usage({"status", "--hlep"}, "there is no option --hlep; did you mean --help?");
   expect_usage({"status", "-x"}, "there is no option -x");
-  expect_usage({"status", "-o", "xml"}, "--output: xml not in {text,json,yaml}");
-  expect_usage({"status", "--timeout", "5"},
-               "--timeout: expected a duration such as 5s, 500ms or 1m, found \"5\"");
-  expect_usage({"status", "--timeout", "0s"},
-               "--timeout: expected a duration such as 5s, 500ms or 1m, found \"0s\"");
-  expect_usage({"status", "--timeout", "-1s"},
-               "--timeout: expected a duration such as 5s, 500ms or 1m, found \"-1s\"");
+  expect_usage({"--version"}, "there is no option --version; did you mean the command version?");
+  expect_usage({"--output", "json", "status"}, "the option --output belongs after status");
+  expect_usage({"completion", "--nope"}, "there is no option --nope");
+}
+
+TEST_F(CliTest, SaysWhatAValueMustBe) {
+  expect_usage({"status", "-o", "xml"}, "--output: expected text, json or yaml, found xml");
+  expect_usage({"status", "-o", "yml"},
+               "--output: expected text, json or yaml, found yml; did you mean yaml?");
+  expect_usage({"status", "-o", ""}, "--output: expected text, json or yaml, found \"\"");
+  expect_usage({"status", "--output="}, "--output: expected text, json or yaml, found \"\"");
+  expect_usage({"version", "--trust", "sined"},
+               "--trust: expected any or signed, found sined; did you mean signed?");
+  const std::string duration = "--timeout: expected a duration such as 5s, 500ms or 1m, found ";
+  for (const char* given : {"5", "0s", "-1s"}) expect_usage({"status", "--timeout", given}, duration + given);
+  expect_usage({"status", "--timeout", ""}, duration + "\"\"");
   expect_usage({"login", "--timer", "0"}, "--timer: expected minutes, from 1 on, found 0");
   expect_usage({"login", "--timer", "99999999999"},
                "--timer: expected minutes, from 1 on, found 99999999999");
   expect_usage({"login", "--splay", "soon"}, "--splay: expected minutes, from 0 on, found soon");
-  expect_usage({"completion"}, "SHELL is required");
-  expect_usage({"completion", "tcsh"}, "SHELL: tcsh not in {bash,zsh,fish}");
-  expect_usage({"completion", "bash", "zsh"}, "cnspec completion got more arguments than it takes");
+  expect_usage({"logout", "--force=maybe"}, "--force: expected true or false, found maybe");
+  expect_usage({"logout", "--force="}, "--force: expected true or false, found \"\"");
+  const std::string folder = user.home().path().string();
+  expect_usage({"version", "--ca-file", folder}, "--ca-file: expected a file, found the folder " + folder);
+  expect_usage({"version", "--ca-file", folder + "/none"},
+               "--ca-file: expected a file, found nothing at " + folder + "/none");
+}
+
+TEST_F(CliTest, KnowsAValueThatWasForgottenOrGivenTwice) {
+  expect_usage({"status", "--timeout"}, "--timeout: expected a value, found nothing");
+  expect_usage({"status", "-o"}, "--output: expected text, json or yaml, found nothing");
+  expect_usage({"login", "--token", "--verbose"}, "--token: expected a value, found the option --verbose");
+  expect_usage({"login", "--token", "--help"}, "--token: expected a value, found the option --help");
+  expect_usage({"login", "--token", "--", "SECRET"}, "--token: expected a value, found --");
+  expect_usage({"status", "--timeout", "1s", "--timeout", "2s"}, "--timeout: expected one value, found 2");
+  expect_usage({"login", "--token", "a", "--token-file", "b"},
+               "expected either --token-file or --token, found both");
+  expect_usage({"login", "-t=SECRET"}, "--token: expected -t VALUE or --token=VALUE, found -t= and a value");
+  // No mistakes: a value that looks like an option, one that is empty, a flag that is given twice.
+  EXPECT_EQ(user.run({"version", "--config=--verbose"}).exit_code, 0);
+  const RunResult empty = user.run({"--api-proxy=", "config", "show", "-o", "json"});
+  EXPECT_EQ(empty.exit_code, 0) << empty.err;
+  EXPECT_TRUE(contains(empty.out, "--api-proxy")) << empty.out;
+  EXPECT_EQ(user.run({"version", "-vv", "--verbose", "--auto-update=no"}).exit_code, 0);
+}
+
+TEST_F(CliTest, TwoDashesEndTheOptions) {
+  expect_usage({"status", "--", "--verbose"}, "cnspec status takes no arguments");
+  expect_usage({"--", "status"}, "the command status belongs before --");
+  expect_usage({"discover", "--", "local"}, "the connector local belongs before --");
+  const RunResult info = user.run({"providers", "info", "--", "--help"});
+  EXPECT_EQ(info.exit_code, 1);
+  EXPECT_TRUE(info.err.starts_with("x there is no provider --help\n")) << info.err;
+  const RunResult connect = user.run({"discover", "arista", "--", "-weird"});
+  EXPECT_EQ(connect.exit_code, 2);
+  EXPECT_TRUE(contains(connect.err, "\"-weird\" names no user")) << connect.err;
 }
 
 TEST_F(CliTest, RepeatsNoMistypedSecret) {
@@ -103,8 +157,17 @@ TEST_F(CliTest, DiscoverKnowsItsConnectors) {
   expect_usage({"discover", "locl"}, "no installed provider has a connector locl; did you mean local?");
   expect_usage({"discover", "local", "--nope"}, "there is no option --nope");
   expect_usage({"discover", "local", "extra"}, "cnspec discover local takes no arguments");
-  expect_usage({"discover", "arista"}, "USER@HOST[:PORT] is required");
-  expect_usage({"discover", "local", "-o", "xml"}, "--output: xml not in {text,json}");
+  expect_usage({"discover", "arista"}, "cnspec discover arista: expected USER@HOST[:PORT], found nothing");
+  expect_usage({"discover", "arista", "a@b", "c@d"},
+               "cnspec discover arista: expected 1 argument, found more");
+  expect_usage({"discover", "local", "-o", "xml"}, "--output: expected text or json, found xml");
+  expect_usage({"discover", "--nope"}, "there is no option --nope");
+  expect_usage({"discover", "--timeout", "5", "local"},
+               "--timeout: expected a duration such as 5s, 500ms or 1m, found 5");
+  expect_usage({"discover", "--transport", "http", "arista", "a@b"},
+               "the option --transport belongs after arista");
+  expect_usage({"discover", "locl", "--help"},
+               "no installed provider has a connector locl; did you mean local?");
 }
 
 TEST_F(CliTest, HelpNeedsNothing) {
@@ -118,6 +181,48 @@ TEST_F(CliTest, HelpNeedsNothing) {
     EXPECT_TRUE(contains(help.out, "Usage: ") || contains(help.out, "Options")) << help.out;
     EXPECT_EQ(help.err, "");
   }
+}
+
+TEST_F(CliTest, HelpIsWhatItIs) {
+  EXPECT_EQ(user.run({"status", "--help"}).out,
+            "Show whether this machine is registered and accepted.\n"
+            "\n"
+            "Usage: cnspec status [OPTIONS]\n"
+            "\n"
+            "Options:\n"
+            "  -o, --output text|json|yaml  Format (default: text)\n"
+            "      --bundle FILE            Write all that a bug report needs to a new file,\n"
+            "                               a .tar.gz\n"
+            "  -h, --help                   Show this help\n"
+            "\n"
+            "Exit codes: 0 registered and authenticated; 1 not registered, or the platform\n"
+            "said no or could not be asked; 2 wrong usage; 78 the configuration is unusable.\n"
+            "\n"
+            "Options of every command, such as --config and --timeout: see cnspec --help\n");
+  EXPECT_TRUE(contains(user.run({"--help"}).out, "      --trust any|signed          Which providers"));
+  EXPECT_TRUE(contains(user.run({"providers", "install", "--help"}).out,
+                       "Usage: cnspec providers install [OPTIONS] [NAME...]\n"));
+  EXPECT_TRUE(contains(user.run({"discover", "mock", "--help"}).out,
+                       "Usage: cnspec discover mock [OPTIONS] [FILE]\n"));
+}
+
+// Whatever else is on the command line, as long as it names a command that there is.
+TEST_F(CliTest, HelpGoesBeforeMistakes) {
+  const std::string help = user.run({"status", "--help"}).out;
+  for (const Argv& args :
+       {Argv{"help", "status"}, Argv{"status", "--nope", "-h"}, Argv{"status", "extra", "--help"},
+        Argv{"--help", "status"}, Argv{"status", "-o", "xml", "--help"}}) {
+    const RunResult run = user.run(args);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_EQ(run.out, help) << args[0];
+  }
+  EXPECT_EQ(user.run({"help"}).out, user.run({"--help"}).out);
+  EXPECT_EQ(user.run({"help", "providers", "list"}).out, user.run({"providers", "list", "--help"}).out);
+  EXPECT_EQ(user.run({"completion", "--help"}).exit_code, 0);
+  EXPECT_EQ(user.run({"providers", "verify", "os", "local", "--help"}).out.substr(0, 30),
+            user.run({"discover", "local", "--help"}).out.substr(0, 30));
+  expect_usage({"stats", "--help"}, "there is no command stats; did you mean status?");
+  expect_usage({"help", "providers", "lst"}, "there is no command lst; did you mean list?");
 }
 
 TEST_F(CliTest, HelpOfConnectors) {
@@ -160,6 +265,14 @@ TEST_F(CliTest, CompletionKnowsCommandsOptionsAndConnectors) {
   EXPECT_EQ(candidates({"discover", "loc"}), Words{"local"});
   EXPECT_EQ(candidates({"discover", "arista", "--ask"}), Words{"--ask-pass"});
   EXPECT_TRUE(candidates({"nonsense"}).empty());
+  for (const char* command : {"info", "remove", "update", "rollback", "verify"}) {
+    EXPECT_EQ(candidates({"providers", command, "o"}), Words{"os"}) << command;
+    EXPECT_EQ(candidates({"providers", command, "--output", "json", ""}).count("aws"), 1u) << command;
+  }
+  EXPECT_EQ(candidates({"providers", "update", "os", "aw"}), Words{"aws"}) << "takes several";
+  EXPECT_TRUE(candidates({"providers", "info", "os", ""}).empty()) << "takes one";
+  EXPECT_EQ(candidates({"providers", "verify", "os", "lo"}), Words{"local"});
+  EXPECT_EQ(candidates({"status", "--output=y"}), Words{"--output=yaml"});
   const auto all = candidates({""});
   for (const char* command : {"login", "status", "providers", "discover", "version", "completion"}) {
     EXPECT_EQ(all.count(command), 1u) << command;
