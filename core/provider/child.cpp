@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -320,17 +319,6 @@ std::optional<int> wait_for_the_end(pid_t provider, int signals) {
   return std::nullopt;
 }
 
-// So that the program sees in us how it ended.
-int end_like(int status) {
-  if (WIFEXITED(status)) return WEXITSTATUS(status);
-  const rlimit none{0, 0};
-  ::setrlimit(RLIMIT_CORE, &none);
-  ::signal(WTERMSIG(status), SIG_DFL);
-  set_signals(SIG_UNBLOCK, {WTERMSIG(status)});
-  ::raise(WTERMSIG(status));
-  return 128 + WTERMSIG(status);
-}
-
 }  // namespace
 
 int serve_provider(int channel, int library, const std::atomic<bool>& cancelled) {
@@ -359,10 +347,12 @@ int keep_provider(const std::filesystem::path& scratch) {
   for (const int signal : {SIGCHLD, SIGTERM}) ::sigaddset(&ours, signal);
   const int signals = ::signalfd(-1, &ours, SFD_CLOEXEC);
   const auto excess = signals >= 0 ? wait_for_the_end(provider, signals) : std::nullopt;
-  const int status = end_all(provider);
-  // The program removes this folder itself, unless it was killed or had no time left.
+  const int ended = end_all(provider);
+  const int status = excess.value_or(ended);
+  // The program waits for this and not for us.
+  while (::send(kLeashFd, &status, sizeof status, MSG_NOSIGNAL) < 0 && errno == EINTR) continue;
   remove_folder(scratch);
-  return end_like(excess.value_or(status));
+  return 0;
 }
 
 }  // namespace cnspec::provider

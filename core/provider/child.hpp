@@ -9,7 +9,7 @@ namespace cnspec::provider {
 // What the program hands over, by number. Standard input is empty; standard output and error are one pipe.
 inline constexpr int kChannelFd = 3;    // a stream socket, for frames
 inline constexpr int kLibraryFd = 4;    // the library, opened and checked
-inline constexpr int kLeashFd = 5;      // a pipe that ends when the program goes or wants this to end
+inline constexpr int kLeashFd = 5;      // a stream socket: it ends when the program goes or wants this to end
 inline constexpr int kCancelledFd = 6;  // memory: one std::atomic<bool>, whether the call was cancelled
 inline constexpr int kLastFd = kCancelledFd;
 
@@ -22,8 +22,9 @@ inline constexpr int kNoServiceStatus = 115;  // the descriptors were not handed
 inline constexpr int kGraceMilliseconds = 2000;
 
 // The keeper's whole life: starts the provider's process and ends all that is below itself when that ends,
-// when the leash does, or, after a grace, on SIGTERM. Ends as the provider's process did.
-// Then removes `scratch`, the provider's private folder.
+// when the leash does, or, after a grace, on SIGTERM. Writes to the leash how the provider's process ended,
+// an int as of waitpid, and removes `scratch`, the provider's private folder, however long that takes.
+// Without these words it could not do its work, or was ended itself.
 int keep_provider(const std::filesystem::path& scratch);
 
 // The provider's process: answers the frames of `channel` until that ends. `library` and `cancelled` outlive

@@ -23,6 +23,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "provider/child.hpp"
+#include "provider/confine.hpp"
 #include "provider/frame.hpp"
 #include "provider/host.hpp"
 #include "provider/load.hpp"
@@ -42,8 +43,10 @@ constexpr milliseconds kLook{20};
 // How long a call may take to end after it was asked to, and an answer to come after the deadline.
 constexpr milliseconds kToStop{1000};
 constexpr milliseconds kLate{100};
-// How long the keeper may take to end what is below it and itself.
+// How long the keeper may take to end what is below it, and then to remove what that left, before it is let
+// do this alone.
 constexpr milliseconds kToEnd{500};
+constexpr milliseconds kToRemove{500};
 constexpr milliseconds kToClose{2000};
 constexpr int kRestarts = 3;
 constexpr milliseconds kBackOff{100};
@@ -145,6 +148,8 @@ class Child {
   void send(FrameWriter& frame);
 
   bool has_ended(milliseconds patience);
+  void take_status();
+  void leave_keeper();
   // Each ends the process and says how it ended.
   Error gone();
   Error deaf(Stop why, const RowSink* sink, const Limits& limits);
@@ -155,9 +160,10 @@ class Child {
   const Manifest& manifest_;
   const std::shared_ptr<const Services> services_;
   Host host_{manifest_.name};
-  const Scratch scratch_;
-  pid_t keeper_ = 0;  // 0: not started, or reaped
-  int status_ = 0;    // as of waitpid
+  Scratch scratch_;
+  pid_t keeper_ = 0;    // 0: not started, or done
+  bool ended_ = false;  // what is below the keeper
+  int status_ = 0;      // then, as of waitpid
   Fd channel_, output_, leash_;
   std::atomic<bool>* cancelled_ = nullptr;
 
@@ -182,9 +188,9 @@ Result<void> Child::start(const std::filesystem::path& program, int library) {
   if (::pipe2(output, O_CLOEXEC) != 0) return broke("pipe");
   output_ = Fd(output[0]);
   const Fd their_output(output[1]);
-  if (::pipe2(leash, O_CLOEXEC) != 0) return broke("pipe");
-  const Fd their_leash(leash[0]);
-  leash_ = Fd(leash[1]);
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, leash) != 0) return broke("socketpair");
+  leash_ = Fd(leash[0]);
+  const Fd their_leash(leash[1]);
   const Fd flag(::memfd_create("cnspec-cancelled", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!flag || ::ftruncate(flag.get(), sizeof(std::atomic<bool>)) != 0) return broke("memfd_create");
   // Were it cut, writing to it would be the end of this process.
@@ -236,6 +242,7 @@ Result<void> Child::start(const std::filesystem::path& program, int library) {
   ::posix_spawnattr_destroy(&attributes);
   if (failed != 0) return fail("cannot start " + printable(path) + ": " + std::strerror(failed));
   keeper_ = pid;
+  scratch_.leave();
   return {};
 }
 
@@ -417,30 +424,64 @@ void Child::answer_http(transport::Request request, const std::vector<std::strin
 
 // ---- How it ends ----
 
+// Keepers that were left to themselves are no zombies once they are done.
+void reap_later(pid_t keeper) {
+  static std::mutex mutex;
+  static std::vector<pid_t>& all = *new std::vector<pid_t>;
+  const std::lock_guard lock(mutex);
+  if (keeper > 0) all.push_back(keeper);
+  std::erase_if(all, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) != 0; });
+}
+
+// Whether all that is below the keeper has, and status_ says how.
 bool Child::has_ended(milliseconds patience) {
   const auto until = Clock::now() + patience;
-  while (keeper_ > 0) {
-    const pid_t pid = ::waitpid(keeper_, &status_, WNOHANG);
-    if (pid == keeper_ || (pid < 0 && errno != EINTR)) {
-      keeper_ = 0;
-      break;
+  while (!ended_ && keeper_ > 0) {
+    pollfd files[] = {{leash_.get(), POLLIN, 0}, {output_.get(), POLLIN, 0}};
+    const auto left = std::chrono::ceil<milliseconds>(until - Clock::now());
+    ::poll(files, 2, static_cast<int>(std::max(left, milliseconds(0)).count()));
+    if (files[1].revents != 0) read_output();  // or it could wait for us
+    if (files[0].revents != 0) {
+      take_status();
+    } else if (Clock::now() >= until) {
+      return false;
     }
-    if (Clock::now() >= until) return false;
-    const timespec little{0, 200'000};
-    ::ppoll(nullptr, 0, &little, nullptr);
-    if (output_) read_output();  // or it could wait for us
   }
   return true;
 }
 
+void Child::take_status() {
+  int status = 0;
+  const ssize_t n = ::recv(leash_.get(), &status, sizeof status, 0);
+  if (n < 0 && errno == EINTR) return;
+  ended_ = true;
+  if (n == sizeof status) {
+    status_ = status;
+    return;
+  }
+  // The keeper is gone without a word, and whatever it had to remove is still there.
+  while (::waitpid(keeper_, &status_, 0) < 0 && errno == EINTR) continue;
+  keeper_ = 0;
+  remove_folder(scratch_.path());
+}
+
+// It has not much to remove as a rule.
+void Child::leave_keeper() {
+  if (keeper_ <= 0) return;
+  pollfd end{leash_.get(), POLLIN, 0};
+  if (ended_ && ::poll(&end, 1, static_cast<int>(kToRemove.count())) > 0) {
+    while (::waitpid(keeper_, nullptr, 0) < 0 && errno == EINTR) continue;
+    keeper_ = 0;
+  }
+  reap_later(std::exchange(keeper_, 0));
+}
+
 void Child::end(milliseconds patience) {
   if (keeper_ > 0 && (patience.count() == 0 || !has_ended(patience))) {
-    leash_.reset();
-    if (!has_ended(kToEnd)) {
-      ::kill(keeper_, SIGKILL);  // and the provider's process with it, which has that as its death signal
-      has_ended(std::chrono::minutes(1));
-    }
+    ::shutdown(leash_.get(), SHUT_WR);
+    has_ended(kToEnd);
   }
+  leave_keeper();
   leash_.reset();
   channel_.reset();
   while (output_) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <utility>
 
 #include "base/fd.hpp"
 #include "provider/confine.hpp"
@@ -81,13 +82,26 @@ constexpr const char* kSystemFiles[] = {"/lib",
 // A program's loader has to be allowed to run like itself.
 constexpr const char* kLoaders[] = {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"};
 
-// A folder with a hidden file somewhere below is allowed entry by entry; more of them are not looked at.
+// A folder with a hidden file somewhere below is allowed entry by entry, as all folders are where one has a
+// hard link; more entries are not looked at, and stay closed.
 constexpr std::size_t kMaxEntries = 20000;
 
 class Landlock {
  public:
   Landlock(int ruleset, int abi, const std::vector<std::string>& hidden)
       : ruleset_(ruleset), rights_(rights_of(abi)), hidden_(hidden) {}
+
+  // Before something is allowed that a hidden file may lie below: a rule is one of the file, and not of the
+  // name that it was made by.
+  void look_for_other_names() {
+    for (const std::string& path : hidden_) {
+      note(path);
+      const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path.c_str()), ::closedir);
+      while (const dirent* entry = folder ? ::readdir(folder.get()) : nullptr) {
+        if (entry->d_type == DT_REG) note(path + '/' + entry->d_name);
+      }
+    }
+  }
 
   // What is not there, or may not be opened, needs no rule.
   void allow(const std::string& path, std::uint64_t rights, int flags = 0) {
@@ -116,11 +130,13 @@ class Landlock {
   // Without what is hidden below it. What is new in a folder above something hidden is not readable either,
   // nor are symbolic links there followed, which may lead to it.
   void allow_reading(const std::string& path) {
-    if (std::none_of(hidden_.begin(), hidden_.end(),
-                     [&](const std::string& h) { return h != path && lies_in(h, path); }))
+    if (!has_other_names_ && std::none_of(hidden_.begin(), hidden_.end(), [&](const std::string& h) {
+          return h != path && lies_in(h, path);
+        }))
       return allow(path, kRead);
-    allow(path, kReadDir);  // the names alone
     const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path.c_str()), ::closedir);
+    if (!folder && errno == ENOTDIR) return allow(path, kRead);
+    allow(path, kReadDir);  // the names alone
     while (const dirent* entry = folder ? ::readdir(folder.get()) : nullptr) {
       const std::string_view name = entry->d_name;
       if (name == "." || name == ".." || entry->d_type == DT_LNK || ++entries_ > kMaxEntries) continue;
@@ -136,12 +152,23 @@ class Landlock {
   void allow_reading_entry(const std::string& path) {
     struct stat info {};
     if (::lstat(path.c_str(), &info) != 0 || S_ISLNK(info.st_mode)) return;
+    if (std::find(files_.begin(), files_.end(), File{info.st_dev, info.st_ino}) != files_.end()) return;
     S_ISDIR(info.st_mode) ? allow_reading(path) : allow(path, kRead);
+  }
+
+  void note(const std::string& hidden) {
+    struct stat info {};
+    if (::stat(hidden.c_str(), &info) != 0) return;
+    files_.emplace_back(info.st_dev, info.st_ino);
+    if (S_ISREG(info.st_mode) && info.st_nlink > 1) has_other_names_ = true;
   }
 
   const int ruleset_;
   const std::uint64_t rights_;
   const std::vector<std::string>& hidden_;
+  using File = std::pair<dev_t, ino_t>;
+  std::vector<File> files_;       // that are hidden
+  bool has_other_names_ = false;  // one of them, wherever on the machine
   std::size_t entries_ = 0;
   int error_ = 0;
 };
@@ -157,6 +184,7 @@ Result<void> restrict_files(const Sandbox& sandbox, int library, int abi) {
   for (const char* path : kSystemFiles) rules.allow(path, kRead);
   rules.allow("/dev/null", kRead | kWriteFile);
   rules.allow(library, kReadFile);
+  if (!sandbox.read.empty()) rules.look_for_other_names();
   for (const std::string& path : sandbox.read) rules.allow_reading(path);
   for (const std::string& path : sandbox.exec) rules.allow_running(path);
   if (!sandbox.exec.empty()) {

@@ -50,6 +50,14 @@ std::string kernel_name(const fs::path& path) {
   return out;
 }
 
+// Also under two names of its own, such as hard links.
+bool is_same_file(const std::string& a, const std::string& b) {
+  struct stat one {
+  }, other{};
+  return ::stat(a.c_str(), &one) == 0 && ::stat(b.c_str(), &other) == 0 && one.st_dev == other.st_dev &&
+         one.st_ino == other.st_ino;
+}
+
 // Empty: the entry stands for nothing here.
 std::string path_of(std::string_view entry, const fs::path& home) {
   std::string path(entry);
@@ -65,16 +73,20 @@ class Folder {
  public:
   // With its owner's rights put right.
   Folder(int parent, const char* name) {
-    const int at = ::openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (at < 0) return;
-    const std::string path = "/proc/self/fd/" + std::to_string(at);
+    constexpr int kFlags = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = ::openat(parent, name, O_RDONLY | kFlags);
     struct stat info {};
-    if (::fstat(at, &info) == 0 && (info.st_mode & 0700) != 0700) ::chmod(path.c_str(), 0700);
-    if (const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); fd >= 0) {
-      stream_ = ::fdopendir(fd);
-      if (!stream_) ::close(fd);
+    if (fd >= 0 && ::fstat(fd, &info) == 0 && (info.st_mode & 0700) != 0700) ::fchmod(fd, 0700);
+    if (fd < 0) {
+      const int at = ::openat(parent, name, O_PATH | kFlags);
+      if (at < 0) return;
+      const std::string path = "/proc/self/fd/" + std::to_string(at);
+      ::chmod(path.c_str(), 0700);
+      fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      ::close(at);
     }
-    ::close(at);
+    if (fd >= 0) stream_ = ::fdopendir(fd);
+    if (fd >= 0 && !stream_) ::close(fd);
   }
   ~Folder() {
     if (stream_) ::closedir(stream_);
@@ -104,6 +116,50 @@ bool removed(int folder, const char* name) {
   return ::unlinkat(folder, name, 0) == 0 || ::unlinkat(folder, name, AT_REMOVEDIR) == 0;
 }
 
+// In a time that grows with what there is, and with few descriptors however deep it is.
+class Removal {
+ public:
+  explicit Removal(int top) : top_(top) {}
+
+  void empty(Folder& folder, int depth) {
+    for (bool progress = true; progress;) progress = pass(folder, depth);
+  }
+
+ private:
+  // Each level takes a descriptor: what lies deeper is moved up into the first folder.
+  static constexpr int kDeepest = 16;
+
+  // Whether something went.
+  bool pass(Folder& folder, int depth) {
+    bool progress = false;
+    folder.each([&](const char* name) { progress = remove(folder.fd(), name, depth) || progress; });
+    return progress;
+  }
+
+  // Whether it went from there.
+  bool remove(int parent, const char* name, int depth) {
+    if (removed(parent, name)) return true;
+    Folder folder(parent, name);  // as writable as a folder that is moved has to be
+    if (!folder) return false;
+    if (depth > kDeepest) return move_up(parent, name);
+    while (pass(folder, depth + 1)) {
+      if (removed(parent, name)) return true;
+    }
+    return removed(parent, name);
+  }
+
+  bool move_up(int parent, const char* name) {
+    while (true) {
+      const std::string to = ".moved" + std::to_string(moved_++);
+      if (::renameat2(parent, name, top_, to.c_str(), RENAME_NOREPLACE) == 0) return true;
+      if (errno != EEXIST) return false;
+    }
+  }
+
+  const int top_;
+  std::uint64_t moved_ = 0;
+};
+
 std::string describe(const std::vector<std::string>& entries) {
   return entries.empty() ? "none" : join(entries, ", ");
 }
@@ -123,7 +179,8 @@ Sandbox make_sandbox(const manifest::Capabilities& capabilities, const fs::path&
     if (secret.is_absolute()) out.hidden.push_back(kernel_name(secret));
   }
   const auto ours_alone = [ours = out.hidden](const std::string& path) {
-    return std::any_of(ours.begin(), ours.end(), [&](const std::string& s) { return lies_in(path, s); });
+    return std::any_of(ours.begin(), ours.end(),
+                       [&](const std::string& s) { return lies_in(path, s) || is_same_file(path, s); });
   };
   for (const std::string& entry : capabilities.files) {
     const std::string path = path_of(entry, home);
@@ -148,34 +205,9 @@ Sandbox make_sandbox(const manifest::Capabilities& capabilities, const fs::path&
   return out;
 }
 
-// Folders in folders are moved up into the first, so that no depth is too deep.
 void remove_folder(const fs::path& folder) {
   if (::rmdir(folder.c_str()) == 0) return;  // it takes no descriptor, of which there may be none left
-  Folder top(AT_FDCWD, folder.c_str());
-  if (!top) return;
-  std::uint64_t moved = 0;
-  for (bool progress = true; progress;) {
-    progress = false;
-    top.each([&](const char* name) {
-      if (removed(top.fd(), name)) {
-        progress = true;
-        return;
-      }
-      Folder below(top.fd(), name);
-      if (!below) return;
-      below.each([&](const char* inner) {
-        bool gone = removed(below.fd(), inner);
-        const Folder writable(below.fd(), inner);  // as a folder that is moved has to be
-        while (!gone && writable) {
-          const std::string to = ".moved" + std::to_string(moved++);
-          gone = ::renameat2(below.fd(), inner, top.fd(), to.c_str(), RENAME_NOREPLACE) == 0;
-          if (!gone && errno != EEXIST) break;
-        }
-        progress = progress || gone;
-      });
-      progress = removed(top.fd(), name) || progress;
-    });
-  }
+  if (Folder top(AT_FDCWD, folder.c_str()); top) Removal(top.fd()).empty(top, 1);
   ::rmdir(folder.c_str());
 }
 
@@ -192,15 +224,17 @@ Result<Scratch> Scratch::make() {
   return Scratch(std::move(path));
 }
 
-Scratch::Scratch(Scratch&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+Scratch::Scratch(Scratch&& other) noexcept
+    : path_(std::exchange(other.path_, {})), is_ours_(std::exchange(other.is_ours_, false)) {}
 
 Scratch& Scratch::operator=(Scratch&& other) noexcept {
   std::swap(path_, other.path_);
+  std::swap(is_ours_, other.is_ours_);
   return *this;
 }
 
 Scratch::~Scratch() {
-  if (!path_.empty()) remove_folder(path_);
+  if (is_ours_) remove_folder(path_);
 }
 
 std::uint64_t max_processor_seconds() {

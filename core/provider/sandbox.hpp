@@ -41,7 +41,7 @@ inline constexpr std::uint64_t kMaxTasks = 128;              // threads and proc
 struct Sandbox {
   std::string scratch;              // the one folder to write in; exists already
   std::vector<std::string> read;    // files and folders; what does not exist is skipped
-  std::vector<std::string> hidden;  // not readable, though they lie below one of `read`
+  std::vector<std::string> hidden;  // not readable, by whatever name they lie below one of `read`
   std::vector<std::string> exec;    // programs
 };
 
@@ -59,10 +59,13 @@ class Scratch {
   ~Scratch();
 
   const std::filesystem::path& path() const { return path_; }
+  // Somebody else removes it.
+  void leave() { is_ours_ = false; }
 
  private:
   explicit Scratch(std::filesystem::path path) : path_(std::move(path)) {}
   std::filesystem::path path_;
+  bool is_ours_ = true;
 };
 
 // For the child, while it has one thread: from here on this process is confined. `library` is the open file

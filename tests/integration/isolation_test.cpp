@@ -169,7 +169,11 @@ TEST(Isolated, AnswersAsInThisProcess) {
   for (Home* home : {&inside, &isolated}) {
     home->services().http = [](cnspec::transport::Request request) -> Result<cnspec::transport::Response> {
       if (request.url.ends_with("/gone")) return cnspec::fail("nobody is there", ErrorKind::kUnavailable);
-      return cnspec::transport::Response{200, {{"x-a", "1"}}, request.method + " " + request.url};
+      cnspec::transport::Response answer;
+      answer.status = 200;
+      answer.headers = {{"x-a", "1"}};
+      answer.body = request.method + " " + request.url;
+      return answer;
     };
   }
   auto here = inside.open(), there = isolated.open();

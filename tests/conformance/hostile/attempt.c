@@ -332,6 +332,24 @@ static int hard_to_remove(const char* folder) {
   return at < 0 ? errno : 0;
 }
 
+/* As many folders as the target says, each with three more in it. */
+static int much_to_remove(const char* folder, int count) {
+  char path[64];
+  int i;
+  if (chdir(folder) != 0) return errno;
+  for (i = 0; i < count; ++i) {
+    snprintf(path, sizeof path, "%d", i);
+    if (mkdir(path, 0700) != 0) return errno;
+    snprintf(path, sizeof path, "%d/a", i);
+    if (mkdir(path, 0700) != 0) return errno;
+    strcat(path, "/b");
+    if (mkdir(path, 0700) != 0) return errno;
+    strcat(path, "/c");
+    if (mkdir(path, 0700) != 0) return errno;
+  }
+  return 0;
+}
+
 int attempt(const char* what, const char* target) {
   const pid_t pid = (pid_t)atoi(target);
   char link[4096];
@@ -371,6 +389,7 @@ int attempt(const char* what, const char* target) {
     return long_file(link);
   }
   if (!strcmp(what, "hard-to-remove")) return hard_to_remove(getenv("TMPDIR"));
+  if (!strcmp(what, "much-to-remove")) return much_to_remove(getenv("TMPDIR"), atoi(target));
   if (!strcmp(what, "flags")) return change_flags(target);
   if (!strcmp(what, "watch")) return watch(target);
   if (!strcmp(what, "dlopen")) return dlopen(target, RTLD_NOW) ? 0 : ENOENT;
