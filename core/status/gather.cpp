@@ -56,15 +56,25 @@ class Gatherer {
 
   void spawn(const char* name, runtime::Task<void> task) {
     const std::size_t index = out_.checks.size();
-    out_.checks.push_back({name, {}, std::nullopt, {}});
+    out_.checks.push_back({name, {}, Error("it ended without a result"), {}});
     asio::co_spawn(runtime_.loop(), measure(index, std::move(task)), asio::detached);
   }
 
   asio::awaitable<void> measure(std::size_t index, runtime::Task<void> task) {
     const auto begin = Steady::now();
-    auto result = co_await std::move(task);
-    out_.checks[index].took = std::chrono::duration_cast<std::chrono::milliseconds>(Steady::now() - begin);
-    if (!result) out_.checks[index].error = std::move(result.error());
+    const auto result = co_await outcome(std::move(task));
+    Check& check = out_.checks[index];
+    check.took = std::chrono::duration_cast<std::chrono::milliseconds>(Steady::now() - begin);
+    check.error = result ? std::nullopt : std::optional(result.error());
+  }
+
+  // What Asio throws, such as for want of descriptors, is an error of that check like any other.
+  static runtime::Task<void> outcome(runtime::Task<void> task) {
+    try {
+      co_return co_await std::move(task);
+    } catch (const std::exception& e) {
+      co_return fail(e.what());
+    }
   }
 
   runtime::Task<void> machine() {
@@ -172,13 +182,11 @@ const Error* Status::error_of(std::string_view check) const {
 
 State Status::state() const {
   if (authenticated) return State::kRegistered;
-  for (const Check& check : checks) {
-    if (check.error && check.error->kind() == ErrorKind::kConfig) return State::kUnusable;
-  }
+  // What is wrong with a setting of something else does not hide what became of the question.
+  const Error* error = error_of(registered ? "ping" : "health");
+  if (error && error->kind() == ErrorKind::kConfig) return State::kUnusable;
   if (!registered) return State::kNotRegistered;
-  const Error* error = error_of("ping");
-  if (error && error->kind() == ErrorKind::kRejected) return State::kRejected;
-  return State::kUnreachable;
+  return error && error->kind() == ErrorKind::kRejected ? State::kRejected : State::kUnreachable;
 }
 
 const char* to_string(State state) {
@@ -217,16 +225,7 @@ std::vector<std::string> notes(const Status& status) {
     found.emplace_back(text, check);
   };
   for (const Check& check : status.checks) {
-    if (!check.error) continue;
-    const std::string& hint = check.error->hint();
-    if (!hint.empty()) add(check.name, hint);
-    // Of what was never sent, and of a connection that never came about, the platform knows nothing.
-    const ErrorKind kind = check.error->kind();
-    const bool sent =
-        kind != ErrorKind::kConfig && (kind != ErrorKind::kUnavailable || check.error->status() != 0);
-    if (sent && !check.request_id.empty() && hint.find(check.request_id) == std::string::npos) {
-      add(check.name, "the platform's log knows this request as " + check.request_id);
-    }
+    if (check.error && !check.error->hint().empty()) add(check.name, check.error->hint());
   }
   std::vector<std::string> out;
   for (const auto& [text, checks] : found) out.push_back(checks + ": " + text);

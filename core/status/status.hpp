@@ -83,8 +83,8 @@ std::string render_text(const Status& status, const terminal::Style& style);
 std::string render_json(const Status& status);
 std::string render_yaml(const Status& status);
 
-// Of the checks that failed: how to mend it, and by which id the platform's log knows the request. One line
-// each, for standard error: the report itself is a contract.
+// Of the checks that failed: how to mend it, one line each, for standard error: the report itself is a
+// contract.
 std::vector<std::string> notes(const Status& status);
 
 // 0 registered and authenticated; 78 when the configuration cannot be used; else 1.

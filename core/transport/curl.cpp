@@ -405,7 +405,18 @@ class CurlEngine final : public Engine {
     const auto patience =
         std::max(std::chrono::duration_cast<std::chrono::milliseconds>(x.request.deadline - x.started),
                  std::chrono::milliseconds(0));
-    return about(x, "timed out after " + duration_text(patience) + ", " + waited_for(x), ErrorKind::kTimeout);
+    Error error =
+        about(x, "timed out after " + duration_text(patience) + ", " + waited_for(x), ErrorKind::kTimeout);
+    for (const auto& [name, value] : x.request.headers) {
+      if (name == "X-Request-ID" && is_sent(x))
+        return std::move(error).hint("the log of " + server(x) + " may know this request as " + value);
+    }
+    return error;
+  }
+
+  // Whether the way to the server is open, so that it may have the request.
+  static bool is_sent(const Exchange& x) {
+    return time(x, CURLINFO_PRETRANSFER_TIME_T) != 0 && !(x.proxy && at_proxy(x, CURLE_OPERATION_TIMEDOUT));
   }
 
   static std::string waited_for(const Exchange& x) {
@@ -413,7 +424,7 @@ class CurlEngine final : public Engine {
       if (time(x, CURLINFO_NAMELOOKUP_TIME_T) == 0) return "looking up the name of " + proxy_name(x);
       return "waiting for " + proxy_name(x);
     }
-    if (time(x, CURLINFO_PRETRANSFER_TIME_T) != 0) return "waiting for the answer";
+    if (is_sent(x)) return "waiting for the answer";
     if (!x.proxy && time(x, CURLINFO_NAMELOOKUP_TIME_T) == 0) return "looking up the name of " + server(x);
     if (!connected(x)) return "connecting to " + server(x);
     if (secure(x) && time(x, CURLINFO_APPCONNECT_TIME_T) == 0) {

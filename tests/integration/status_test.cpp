@@ -241,6 +241,79 @@ TEST_F(StatusTest, AnswersGarbage) {
   expect_complete(user.run({"status"}), "POST ", "POST ");
 }
 
+// Whatever their status, these are no words of the platform's.
+TEST_F(StatusTest, PagesOfWhoeverIsInBetweenRejectNobody) {
+  Platform platform;
+  log_in(platform);
+  for (const int status : {400, 401, 403, 404, 412, 503}) {
+    HttpServer gateway([&](const HttpRequest&) {
+      return HttpResponse{.status = status, .body = status == 404 ? "" : "<html>go away</html>"};
+    });
+    user.env["MONDOO_API_ENDPOINT"] = gateway.url();
+    const auto json = parse(user.run({"status", "-o", "json"}).out);
+    EXPECT_STREQ(json["client"]["state"].GetString(), "unreachable") << status;
+    EXPECT_STREQ(json["client"]["pingPongError"]["kind"].GetString(), "unavailable") << status;
+    const RunResult text = user.run({"status"});
+    expect_complete(text, "rpc error: code = ", "rpc error: code = ");
+    EXPECT_EQ(text.err,
+              "! health, ping: this is no answer of the platform: is its address right, and what is in "
+              "between?\n");
+  }
+}
+
+// The proxy of another check says nothing about the registration.
+TEST_F(StatusTest, AWrongSettingOfSomethingElseHidesNoState) {
+  const auto state = [&](int exit_code) {
+    const RunResult run = user.run({"status", "-o", "json"});
+    EXPECT_EQ(run.exit_code, exit_code) << run.out;
+    return std::string(parse(run.out)["client"]["state"].GetString());
+  };
+  user.env["HTTP_PROXY"] = "ftp://x";
+  user.env["MONDOO_UPDATES_URL"] = "http://127.0.0.1:9";
+  user.env["MONDOO_API_ENDPOINT"] = "https://127.0.0.1:1";
+  EXPECT_EQ(state(1), "not-registered");
+  user.env["MONDOO_API_ENDPOINT"] = std::nullopt;
+  Platform platform;
+  log_in(platform);
+  EXPECT_EQ(state(0), "registered");
+  platform.revoke(YAML::LoadFile(user.config_file())["mrn"].as<std::string>());
+  EXPECT_EQ(state(1), "rejected");
+  platform.stop();
+  EXPECT_EQ(state(1), "unreachable");
+}
+
+// Nobody's log knows a request that was never sent.
+TEST_F(StatusTest, NamesARequestOnlyOnceItIsSent) {
+  Platform platform;
+  log_in(platform);
+  HttpServer silent([](const HttpRequest&) { return HttpResponse{.fault = HttpResponse::Fault::kSilence}; });
+  user.env["MONDOO_API_PROXY"] = silent.url();
+  EXPECT_EQ(user.run({"status", "--timeout", "700ms"}).err.find("may know"), std::string::npos);
+  user.env["MONDOO_API_PROXY"] = std::nullopt;
+  user.env["MONDOO_API_ENDPOINT"] = "ftp://x";
+  EXPECT_EQ(user.run({"status"}).err.find("log knows"), std::string::npos);
+  user.env["MONDOO_API_ENDPOINT"] = silent.url();
+  EXPECT_NE(user.run({"status", "--timeout", "700ms"})
+                .err.find("the log of " + silent.url().substr(7) + " may know this request as "),
+            std::string::npos);
+}
+
+TEST_F(StatusTest, ACheckThatNeverRanIsNotOk) {
+  Platform platform;
+  log_in(platform);
+  auto env = user.env;
+  env["HOME"] = user.home().path().string();
+  const RunResult run =
+      test::run({"bash", "-c", "ulimit -n 4; exec " + program("cnspec") + " status -o json"},
+                {.env = env, .cwd = {}, .input = {}});
+  const auto json = parse(run.out);
+  EXPECT_NE(run.exit_code, 0);
+  for (const auto& check : json["checks"].GetArray()) {
+    EXPECT_FALSE(check["ok"].GetBool()) << run.out;
+    EXPECT_NE(check["error"]["message"].GetStringLength(), 0u) << run.out;
+  }
+}
+
 TEST_F(StatusTest, AnswerNeverComes) {
   Platform platform;
   log_in(platform);
