@@ -106,7 +106,7 @@ Result<json::Document> read_answer(const Response& response, const std::string& 
   auto document = json::parse(response.body);
   if (document && document->IsObject()) return document;
   const std::string why = document ? "expected a JSON object" : document.error().message();
-  return fail(url + " did not answer as the platform does: " + why, ErrorKind::kInvalid);
+  return fail(shown_url(url) + " did not answer as the platform does: " + why, ErrorKind::kInvalid);
 }
 
 Health read_health(const json::Value& answer) {
