@@ -1,6 +1,7 @@
 // How a request proves who sends it. A new kind is one file and one line in the table of auth.cpp.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,6 +23,7 @@ struct Credentials {
   std::string token;        // bearer
   std::string mrn;          // service_account
   std::string private_key;  // service_account: PEM, PKCS#8, P-384
+  std::chrono::nanoseconds clock_skew{0};  // service_account: added to this machine's time, known to be wrong
 };
 
 // kUsage for an unknown method, kConfig for credentials that cannot work. No error holds a secret.

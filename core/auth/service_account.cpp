@@ -63,7 +63,8 @@ json::Value string(std::string_view s, json::Document::AllocatorType& alloc) {
 
 class ServiceAccount final : public Authenticator {
  public:
-  ServiceAccount(std::string mrn, Key key) : mrn_(std::move(mrn)), key_(std::move(key)) {}
+  ServiceAccount(std::string mrn, Key key, std::chrono::nanoseconds clock_skew)
+      : mrn_(std::move(mrn)), key_(std::move(key)), clock_skew_(clock_skew) {}
 
   Result<std::string> authorize(std::string_view body) override {
     json::Document header(rapidjson::kObjectType);
@@ -72,7 +73,7 @@ class ServiceAccount final : public Authenticator {
     header.AddMember("typ", "JWT", header.GetAllocator());
 
     const std::int64_t now =
-        std::chrono::floor<std::chrono::seconds>(Clock::now().time_since_epoch()).count();
+        std::chrono::floor<std::chrono::seconds>(Clock::now().time_since_epoch() + clock_skew_).count();
     json::Document claims(rapidjson::kObjectType);
     auto& alloc = claims.GetAllocator();
     claims.AddMember("sub", string(mrn_, alloc), alloc);
@@ -113,6 +114,7 @@ class ServiceAccount final : public Authenticator {
 
   const std::string mrn_;
   const Key key_;
+  const std::chrono::nanoseconds clock_skew_;
 };
 
 }  // namespace
@@ -128,7 +130,7 @@ Result<std::unique_ptr<Authenticator>> make_service_account(const Credentials& c
   if (credentials.mrn.empty()) return fail("the service account has no mrn", ErrorKind::kConfig);
   auto key = read_key(credentials.private_key);
   if (!key) return fail(key.error());
-  return std::make_unique<ServiceAccount>(credentials.mrn, std::move(*key));
+  return std::make_unique<ServiceAccount>(credentials.mrn, std::move(*key), credentials.clock_skew);
 }
 
 }  // namespace cnspec::auth

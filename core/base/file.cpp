@@ -20,6 +20,18 @@ tl::unexpected<Error> failed(const std::filesystem::path& path, const std::strin
   return fail(printable(path.string()) + ": " + why, kind);
 }
 
+// What root replaces stays its owner's, who could not read it any more.
+Result<void> keep_owner(const std::filesystem::path& replaced, int fd) {
+  struct stat before {}, now {};
+  if (::lstat(replaced.c_str(), &before) != 0 || ::fstat(fd, &now) != 0) return {};
+  if (now.st_gid != before.st_gid && ::fchown(fd, static_cast<uid_t>(-1), before.st_gid) != 0 &&
+      ::geteuid() == 0)
+    return failed(replaced, std::string("its group cannot be kept: ") + std::strerror(errno));
+  if (now.st_uid != before.st_uid && ::fchown(fd, before.st_uid, static_cast<gid_t>(-1)) != 0)
+    return failed(replaced, "belongs to another user, and would be yours if you changed it");
+  return {};
+}
+
 Result<void> write_beside(const std::filesystem::path& path, std::string_view text, mode_t mode,
                           bool then_rename) {
   const interrupt::Hold hold;  // no half-written file stays behind
@@ -28,6 +40,10 @@ Result<void> write_beside(const std::filesystem::path& path, std::string_view te
   const std::filesystem::path temporary = path.string() + "." + random_hex(6) + ".tmp";
   Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (file.get() < 0) return failed(path, std::strerror(errno));
+  if (auto kept = keep_owner(path, file.get()); !kept) {
+    ::unlink(temporary.c_str());
+    return kept;
+  }
   const bool written = ::fchmod(file.get(), mode) == 0 && write_all(file.get(), text) &&
                        ::fsync(file.get()) == 0 && file.close() == 0 &&
                        (!then_rename || ::rename(temporary.c_str(), path.c_str()) == 0);

@@ -143,14 +143,8 @@ void warn_of_readers(Config& config) {
   const auto secret = std::find_if(config.settings.begin(), config.settings.end(), [](const Setting& s) {
     return s.origin == Origin::kFile && key_named(s.key)->kind == Kind::kSecret;
   });
-  struct stat info {};
-  if (secret == config.settings.end() || ::stat(config.source.path.c_str(), &info) != 0) return;
-  if ((info.st_mode & (S_IRWXG | S_IRWXO)) == 0) return;
-  char mode[8];
-  std::snprintf(mode, sizeof mode, "%04o", info.st_mode & 07777u);
-  config.warnings.push_back(Error(printable(config.source.path.string()) + " holds " + secret->key +
-                                  ", and others can read or change it (mode " + mode + ")")
-                                .hint("chmod 600 " + for_a_shell(config.source.path.string())));
+  if (secret == config.settings.end()) return;
+  if (auto warning = exposed(config.source.path, secret->key)) config.warnings.push_back(std::move(*warning));
 }
 
 fs::path home_file() {
@@ -220,6 +214,22 @@ Result<Config> load(std::string_view flag) {
   warn_of_readers(config);
   normalise_endpoint(config.api_endpoint);
   return config;
+}
+
+std::optional<Error> exposed(const fs::path& file, const std::string& secret) {
+  struct stat info {};
+  if (::stat(file.c_str(), &info) != 0 || (info.st_mode & (S_IRWXG | S_IRWXO)) == 0) return std::nullopt;
+  char mode[8];
+  std::snprintf(mode, sizeof mode, "%04o", info.st_mode & 07777u);
+  return Error(printable(file.string()) + " holds " + secret + ", and others can read or change it (mode " +
+               mode + ")")
+      .hint("chmod 600 " + for_a_shell(file.string()));
+}
+
+fs::path Config::private_key_path() const {
+  const fs::path named = private_key_file;
+  if (named.empty() || named.is_absolute() || source.path.empty()) return named;
+  return fs::absolute(source.path).parent_path() / named;
 }
 
 std::string log_format(std::string_view flag) {

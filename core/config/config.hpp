@@ -67,6 +67,8 @@ struct Config {
   std::string type, audience, issuer_uri, universe_domain, subject_token_type;
   std::string jwt_token;  // secret
 
+  // A relative one lies beside the configuration's file; it stays relative where there is none.
+  std::filesystem::path private_key_path() const;
   bool has_credentials() const { return !mrn.empty() || !private_key.empty() || !certificate.empty(); }
 
   const Setting* find(std::string_view key) const;                 // null: neither set nor with a default
@@ -84,12 +86,17 @@ Result<Config> load(std::string_view flag);
 // What log.format says, where the rest may be unusable: by it that is told.
 std::string log_format(std::string_view flag);
 
+// A warning, with the command that mends it, when others than its owner can read or change the file; `secret`
+// is what it holds.
+std::optional<Error> exposed(const std::filesystem::path& file, const std::string& secret);
+
 // "https://" where no scheme is given, and no slash at the end.
 void normalise_endpoint(std::string& endpoint);
 
 // Whether save() would have a place to write: tried for real, so that a full disk is noticed before it
-// matters.
-Result<void> check_writable(const std::filesystem::path& path);
+// matters. Waits until the deadline for whoever is changing the file; kTimeout when that does not end.
+Result<void> check_writable(const std::filesystem::path& path,
+                            std::chrono::steady_clock::time_point deadline);
 
 // A setting to write: text, a mapping of texts, or (nothing) one to remove.
 struct Change {

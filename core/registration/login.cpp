@@ -11,6 +11,7 @@
 #include "base/interrupt.hpp"
 #include "base/text.hpp"
 #include "config/config.hpp"
+#include "registration/clock.hpp"
 #include "upstream/token.hpp"
 #include "upstream/upstream.hpp"
 
@@ -27,6 +28,7 @@ constexpr char kNotWritten[] = "the configuration could not be written";
 constexpr char kInterrupted[] =
     "x interrupted while registering: the platform may know this client already; look there before you log "
     "in again\n";
+// Of the command's time, what is kept for ending a registration that nobody can use, at most.
 constexpr std::chrono::seconds kTimeToTakeBack{5};
 constexpr int kAborted = 10;  // the platform's code
 constexpr int kMaxRetries = 3;
@@ -61,12 +63,14 @@ class Login {
     } else if (*claims->expires <= Clock::now()) {
       co_return fail(
           Error("the registration token expired at " + rfc1123(*claims->expires), ErrorKind::kRejected)
-              .hint("make a new one where you made this one"));
+              .hint("make a new one where you made this one; this machine's clock says " +
+                    rfc1123(Clock::now())));
     } else {
       info("token will expire at " + rfc1123(*claims->expires));
     }
     // A registration that cannot be kept would be lost: its key is handed out once.
-    if (auto good = config::check_writable(config_.source.path); !good) co_return fail(good.error());
+    if (auto good = config::check_writable(config_.source.path, runtime_.deadline()); !good)
+      co_return fail(good.error());
 
     std::string endpoint = request_.api_endpoint.empty() ? claims->api_endpoint : request_.api_endpoint;
     if (endpoint.empty()) endpoint = config_.api_endpoint;
@@ -76,25 +80,32 @@ class Login {
     if (!bearer) co_return fail(bearer.error());
     auto registered = co_await call_register(endpoint, **bearer, request_.token);
     if (!registered) co_return fail(registered.error());
+    keep_time_to_take_back();
     const upstream::Credential& credential = registered->credential;
     if (request_.api_endpoint.empty() && !credential.api_endpoint.empty()) {
       endpoint = credential.api_endpoint;
       config::normalise_endpoint(endpoint);
     }
 
-    auto account = authenticator_for(credential);
+    auto account = authenticator_for(credential, {});
     if (!account)
       co_return fail(Error::wrap("the platform sent credentials that cannot be used", account.error()));
     auto transport = runtime_.transport();
     if (!transport) co_return fail(transport.error());
     Upstream platform = runtime_.platform(**transport, endpoint);
-    auto proved = co_await platform.ping(**account, runtime_.deadline());
+    auto proved = co_await platform.ping(**account, until_);
     if (!proved) {
+      Error why = proved.error();
+      // What proves them is dated, and so is what takes the registration back.
+      if (const auto skew = co_await skew_behind(why, platform, runtime_.deadline())) {
+        why = clock_error(*skew, std::move(why));
+        account = authenticator_for(credential, *skew);
+      }
       co_return co_await take_back(
           platform, **account, registered->agent_mrn,
           "the platform registered this client, but its new credentials did not work; "
           "nothing was written",
-          proved.error());
+          std::move(why));
     }
 
     const std::string scope = credential.scope_mrn.empty() ? claims->space : credential.scope_mrn;
@@ -105,12 +116,17 @@ class Login {
     co_return registered->agent_mrn;
   }
 
+  void keep_time_to_take_back() {
+    const auto now = std::chrono::steady_clock::now();
+    const auto kept =
+        std::min<std::chrono::steady_clock::duration>(kTimeToTakeBack, (runtime_.deadline() - now) / 3);
+    until_ = runtime_.deadline() - kept;
+  }
+
   // Ends a login whose registration nobody could use.
-  static Task<std::string> take_back(Upstream& platform, auth::Authenticator& account, std::string agent_mrn,
-                                     std::string what, Error why) {
-    // The command's deadline may be what made it fail.
-    const auto deadline = std::chrono::steady_clock::now() + kTimeToTakeBack;
-    auto gone = co_await platform.unregister_agent(account, agent_mrn, deadline);
+  Task<std::string> take_back(Upstream& platform, auth::Authenticator& account, std::string agent_mrn,
+                              std::string what, Error why) {
+    auto gone = co_await platform.unregister_agent(account, agent_mrn, runtime_.deadline());
     what += gone ? ", and the registration was taken back"
                  : ", but the platform still knows " + agent_mrn + " (" + gone.error().message() + ")";
     co_return fail(Error::wrap(what, why));
@@ -118,13 +134,15 @@ class Login {
 
   // A credentials file without a client: the key registers one.
   Task<std::string> with_service_account() {
-    if (auto good = config::check_writable(config_.source.path); !good) co_return fail(good.error());
+    if (auto good = config::check_writable(config_.source.path, runtime_.deadline()); !good)
+      co_return fail(good.error());
     auto account = co_await runtime_.account();
     if (!account) co_return fail(account.error());
     std::string endpoint = request_.api_endpoint.empty() ? config_.api_endpoint : request_.api_endpoint;
     config::normalise_endpoint(endpoint);
     auto registered = co_await call_register(endpoint, *(*account)->authenticator, "");
     if (!registered) co_return fail(registered.error());
+    keep_time_to_take_back();
     std::vector<config::Change> changes = what_the_user_set();
     set(changes, "agent_mrn", registered->agent_mrn);
     if (!request_.api_endpoint.empty()) set(changes, "api_endpoint", endpoint);
@@ -148,7 +166,10 @@ class Login {
     config::normalise_endpoint(endpoint);
     Upstream platform = runtime_.platform(**transport, endpoint);
     auto proved = co_await platform.ping(*(*account)->authenticator, runtime_.deadline());
-    if (!proved) co_return fail(Error::wrap("the client is registered, but not accepted", proved.error()));
+    if (!proved) {
+      Error why = co_await with_clock(proved.error(), platform, runtime_.deadline());
+      co_return fail(Error::wrap("the client is registered, but not accepted", std::move(why)));
+    }
     std::vector<config::Change> changes = what_the_user_set();
     if (!request_.api_endpoint.empty()) set(changes, "api_endpoint", endpoint);
     if (!changes.empty()) {
@@ -170,7 +191,8 @@ class Login {
       auto registered = co_await platform.register_agent(auth, token, name, self, runtime_.deadline());
       if (registered) co_return std::move(*registered);
       if (registered.error().status() != kAborted) {
-        co_return fail(Error::wrap("failed to log in client", registered.error()));
+        Error why = co_await with_clock(registered.error(), platform, runtime_.deadline());
+        co_return fail(Error::wrap("failed to log in client", std::move(why)));
       }
       const auto pause = pause_before(retries);
       if (retries == kMaxRetries || std::chrono::steady_clock::now() + pause >= runtime_.deadline()) {
@@ -235,12 +257,13 @@ class Login {
     return runtime_.authenticator(bearer);
   }
 
-  Result<std::unique_ptr<auth::Authenticator>> authenticator_for(
-      const upstream::Credential& credential) const {
+  Result<std::unique_ptr<auth::Authenticator>> authenticator_for(const upstream::Credential& credential,
+                                                                 std::chrono::nanoseconds clock_skew) const {
     auth::Credentials account;
     account.method = "service_account";
     account.mrn = credential.mrn;
     account.private_key = credential.private_key;
+    account.clock_skew = clock_skew;
     return runtime_.authenticator(account);
   }
 
@@ -285,7 +308,7 @@ class Login {
     if (config_.source.kind == config::Source::Kind::kNone) {
       info("config file does not exist, create a new one path=" + quoted_if_needed(path.string()));
     }
-    return config::save(path, changes, runtime_.deadline());
+    return config::save(path, changes, until_);
   }
 
   void info(const std::string& line) const { observer_.info(line); }
@@ -294,6 +317,7 @@ class Login {
   const LoginRequest& request_;
   const Observer& observer_;
   const config::Config& config_;
+  std::chrono::steady_clock::time_point until_ = runtime_.deadline();  // for all but taking back
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "base/interrupt.hpp"
 #include "base/text.hpp"
+#include "registration/clock.hpp"
 #include "upstream/upstream.hpp"
 
 namespace cnspec::registration {
@@ -19,16 +20,16 @@ using runtime::Task;
 constexpr int kNotFound = 5;  // the platform's code
 
 // What an identity is made of; a login writes these, and documents with credentials have them.
-constexpr const char* kCredentialKeys[] = {"agent_mrn",   "mrn",      "private_key", "private_key_file",
-                                           "certificate", "jwtToken", "token"};
+constexpr const char* kCredentialKeys[] = {"agent_mrn",   "private_key", "private_key_file",
+                                           "certificate", "jwtToken",    "token"};
 // Of a client that gets its credentials by another method (auth.method), these are the user's choice.
-constexpr const char* kScopeKeys[] = {"scope_mrn", "space_mrn", "parent_mrn"};
+constexpr const char* kAccountKeys[] = {"mrn", "scope_mrn", "space_mrn", "parent_mrn"};
 
 std::string text(const Config& config, const char* key) { return config.text(key); }
 
-// The setting that is the secret itself.
-const Setting* secret_of(const Config& config) {
-  for (const char* key : {"private_key", "private_key_file", "jwtToken", "mrn", "agent_mrn"}) {
+// The setting that says whose the credentials are; the secret alone may come from elsewhere.
+const Setting* identity_of(const Config& config) {
+  for (const char* key : {"mrn", "agent_mrn", "private_key", "private_key_file", "jwtToken"}) {
     if (const Setting* setting = config.find(key)) return setting;
   }
   return nullptr;
@@ -36,8 +37,8 @@ const Setting* secret_of(const Config& config) {
 
 // Where the user put it, when that is not a file; empty when it is one.
 std::string variable_of(const Config& config) {
-  const Setting* secret = secret_of(config);
-  if (secret && secret->origin == Origin::kEnvironment) return secret->from;
+  const Setting* identity = identity_of(config);
+  if (identity && identity->origin == Origin::kEnvironment) return identity->from;
   return config.source.kind == Source::Kind::kEnvironment ? "MONDOO_CONFIG_BASE64" : "";
 }
 
@@ -45,7 +46,7 @@ std::vector<config::Change> removals(const Config& config) {
   std::vector<config::Change> out;
   for (const char* key : kCredentialKeys) out.push_back({key, std::nullopt});
   if (config.auth_method.empty()) {
-    for (const char* key : kScopeKeys) out.push_back({key, std::nullopt});
+    for (const char* key : kAccountKeys) out.push_back({key, std::nullopt});
   }
   return out;
 }
@@ -59,7 +60,8 @@ class Logout {
     const bool on_disk = variable_of(config_).empty();
     // What the platform was told cannot be taken back, so whatever could fail later is tried first.
     if (on_disk) {
-      if (auto good = config::check_writable(config_.source.path); !good) co_return fail(good.error());
+      if (auto good = config::check_writable(config_.source.path, runtime_.deadline()); !good)
+        co_return fail(good.error());
     }
     Result<void> told = Result<void>();
     if (config_.agent_mrn.empty()) {
@@ -93,7 +95,10 @@ class Logout {
     upstream::Upstream platform = runtime_.platform(**transport, config_.api_endpoint);
     auth::Authenticator& signer = *(*account)->authenticator;
     auto proved = co_await platform.ping(signer, runtime_.deadline());
-    if (!proved) co_return fail(Error::wrap("communication with Mondoo Platform failed", proved.error()));
+    if (!proved) {
+      Error why = co_await with_clock(proved.error(), platform, runtime_.deadline());
+      co_return fail(Error::wrap("communication with Mondoo Platform failed", std::move(why)));
+    }
     observer_.info("client " + who_ + " authenticated successfully");
     auto gone = co_await platform.unregister_agent(signer, config_.agent_mrn, runtime_.deadline());
     if (!gone && gone.error().status() == kNotFound && is_client_of_key()) {
@@ -105,7 +110,7 @@ class Logout {
   }
 
   // Of a client that was named elsewhere than the key it is no news that the key's own is gone.
-  bool is_client_of_key() const { return config_.find("agent_mrn")->origin == secret_of(config_)->origin; }
+  bool is_client_of_key() const { return config_.find("agent_mrn")->origin == identity_of(config_)->origin; }
 
   static Error not_told(const Error& why) {
     const std::string more = why.hint().empty() ? "" : why.hint() + "; ";
@@ -127,8 +132,8 @@ class Logout {
       observer_.warn("the private key is still in " + printable(config_.private_key_file) +
                      "; remove that file when nothing else uses it");
     }
-    for (const char* key : kCredentialKeys) {
-      const Setting* setting = config_.find(key);
+    for (const config::Change& removed : removals(config_)) {
+      const Setting* setting = config_.find(removed.key);
       if (setting && setting->origin == Origin::kEnvironment)
         observer_.warn(setting->from + " is still set in the environment");
     }

@@ -1,6 +1,4 @@
 // Who signs the command's requests.
-#include <sys/stat.h>
-
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -39,22 +37,15 @@ tl::unexpected<Error> bad_key_file(const std::string& why) {
 
 Result<std::string> private_key_of(const config::Config& config) {
   if (!config.private_key.empty() || config.private_key_file.empty()) return config.private_key;
-  fs::path path = config.private_key_file;
+  const fs::path path = config.private_key_path();
   if (path.is_relative()) {
-    if (config.source.path.empty()) {
-      return bad_key_file(quoted_if_needed(path.string()) +
-                          " is relative, but the configuration lies in no folder; give the whole path");
-    }
-    path = fs::absolute(config.source.path).parent_path() / path;
+    return bad_key_file(quoted_if_needed(path.string()) +
+                        " is relative, but the configuration lies in no folder; give the whole path");
   }
   auto text = read_small_file(path);
   if (!text) return bad_key_file(text.error().message());
-  struct stat info {};
-  constexpr mode_t kOthers = S_IRWXG | S_IRWXO;
-  if (::stat(path.c_str(), &info) == 0 && (info.st_mode & kOthers) != 0) {
-    log::write(log::Level::kWarn, "the private key " + printable(path.string()) + " is not yours alone",
-               "chmod 600 " + quoted_if_needed(path.string()));
-  }
+  if (const auto warning = config::exposed(path, "the private key"))
+    log::write(log::Level::kWarn, warning->message(), warning->hint());
   return text;
 }
 

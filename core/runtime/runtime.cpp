@@ -100,7 +100,7 @@ std::vector<std::filesystem::path> secret_files(const config::Config& config) {
   std::vector<std::filesystem::path> out = {"/etc/opt/mondoo"};
   if (const char* home = std::getenv("HOME"); home && *home == '/')
     out.push_back(std::filesystem::path(home) / ".config/mondoo/mondoo.yml");
-  for (const std::filesystem::path path : {config.source.path.string(), config.private_key_file}) {
+  for (const std::filesystem::path& path : {config.source.path, config.private_key_path()}) {
     std::error_code failed;
     if (!path.empty()) out.push_back(std::filesystem::absolute(path, failed));
   }

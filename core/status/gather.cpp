@@ -15,7 +15,6 @@ namespace asio = boost::asio;
 using runtime::Runtime;
 using Steady = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kMaxClockSkew{30};
 constexpr std::chrono::seconds kLongRoundTrip{5};
 
 class Gatherer {
@@ -106,10 +105,7 @@ class Gatherer {
     out_.health = Health{answer->status, answer->time, answer->api_version};
     const auto took = answer->answered - answer->asked;
     if (took > kLongRoundTrip) out_.round_trip = took;
-    if (const auto theirs = parse_rfc3339(answer->time)) {
-      const auto skew = *theirs - answer->asked;
-      if (std::chrono::abs(skew) > kMaxClockSkew + took) out_.clock_skew = skew;
-    }
+    out_.clock_skew = upstream::clock_skew(*answer);
     co_return Result<void>();
   }
 

@@ -109,6 +109,15 @@ Result<json::Document> read_answer(const Response& response, const std::string& 
   return fail(shown_url(url) + " did not answer as the platform does: " + why, ErrorKind::kInvalid);
 }
 
+std::optional<std::chrono::nanoseconds> clock_skew(const Health& health) {
+  constexpr std::chrono::seconds kNoMatter{30};
+  const auto theirs = parse_rfc3339(health.time);
+  if (!theirs) return std::nullopt;
+  const auto skew = *theirs - health.asked;
+  if (std::chrono::abs(skew) <= kNoMatter + (health.answered - health.asked)) return std::nullopt;
+  return skew;
+}
+
 Health read_health(const json::Value& answer) {
   Health out;
   out.status = json::get_string(answer, "status");

@@ -19,6 +19,8 @@ struct Health {
   std::string api_version;
   Clock::time_point asked, answered;  // by our clock
 };
+// The platform's clock minus ours, where they differ by more than what the question took and some seconds.
+std::optional<std::chrono::nanoseconds> clock_skew(const Health& health);
 
 // A service account, as the platform hands it out once.
 struct Credential {

@@ -29,7 +29,8 @@ bool contains(const std::string& text, const std::string& part) {
 std::string normalised(std::string text) {
   const std::pair<const char*, const char*> rules[] = {
       {"(/agents/|/serviceaccounts/)[0-9A-Za-z]{27}", "$1<>"},
-      {"(token will expire at |expired at )[A-Z][a-z]{2}, \\d\\d [A-Z][a-z]{2} \\d{4} \\d\\d:\\d\\d:\\d\\d "
+      {"(token will expire at |expired at |clock says )[A-Z][a-z]{2}, \\d\\d [A-Z][a-z]{2} \\d{4} "
+       "\\d\\d:\\d\\d:\\d\\d "
        "UTC",
        "$1<>"},
   };
@@ -290,7 +291,8 @@ TEST_F(LoginTest, ExpiredTokenAndOneOfAnotherPlatform) {
   const RunResult expired = login({"--token", platform->token("test-space", {"--expires=-1h"})});
   EXPECT_EQ(expired.exit_code, 1);
   EXPECT_EQ(normalised(expired.err),
-            "x the registration token expired at <>\n  make a new one where you made this one\n");
+            "x the registration token expired at <>\n  make a new one where you made this one; this "
+            "machine's clock says <>\n");
   Platform other;
   const std::string foreign = other.token("test-space", {"--api-endpoint", platform->url()});
   const RunResult rejected = login({"--token", foreign});
@@ -352,6 +354,44 @@ TEST_F(LoginTest, CredentialsThatDoNotWorkAreNotWritten) {
                "written, and the registration was taken back: rpc error: code = Unauthenticated"))
       << result.err;
   expect_nothing_happened(result);
+}
+
+TEST_F(LoginTest, AWrongClockIsNamedAndLeavesNothingBehind) {
+  user.env["LD_PRELOAD"] = WRONG_CLOCK;
+  user.env["WRONG_CLOCK"] = "-3600";
+  const RunResult behind = login({"--token", platform->token()});
+  EXPECT_EQ(behind.exit_code, 1);
+  EXPECT_TRUE(contains(behind.err, "nothing was written, and the registration was taken back: "))
+      << behind.err;
+  EXPECT_TRUE(std::regex_search(
+      behind.err, std::regex("this machine's clock is (1h0m|59m5)[0-9]s behind the platform's")))
+      << behind.err;
+  expect_nothing_happened(behind);
+
+  user.env["WRONG_CLOCK"] = "1800";
+  const RunResult ahead = login({"--token", platform->token()});
+  EXPECT_EQ(ahead.exit_code, 1);
+  EXPECT_TRUE(std::regex_search(
+      ahead.err, std::regex("this machine's clock is (30m|29m5)[0-9]s ahead of the platform's")))
+      << ahead.err;
+  expect_nothing_happened(ahead);
+}
+
+// What the platform is still told of has its share of the command's time, and no more than that.
+TEST_F(LoginTest, TakesBackWithinItsTime) {
+  start({"--delay", "AgentManager/PingPong=1h"});
+  const RunResult result = login({"--token", platform->token(), "--timeout", "3s"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_TRUE(contains(result.err, "and the registration was taken back: ")) << result.err;
+  EXPECT_FALSE(std::filesystem::exists(user.config_file()));
+
+  start({"--delay", "AgentManager/PingPong=1h", "--delay", "AgentManager/UnRegisterAgent=1h"});
+  const RunResult silent = login({"--token", platform->token(), "--timeout", "900ms"});
+  EXPECT_EQ(silent.exit_code, 1);
+  std::smatch took;
+  ASSERT_TRUE(std::regex_search(silent.err, took, std::regex("/UnRegisterAgent: timed out after ([0-9]+)ms")))
+      << silent.err;
+  EXPECT_LE(std::stoi(took[1]), 900) << silent.err;
 }
 
 TEST_F(LoginTest, SaysWhenARegistrationCouldNotBeTakenBack) {

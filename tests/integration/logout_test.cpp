@@ -1,10 +1,14 @@
 // Every way out: what the platform is told, what is left on disk, what is said.
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <atomic>
 
 #include <memory>
+#include <regex>
 
 #include "base/encoding.hpp"
 #include "support/cnspec.hpp"
@@ -264,14 +268,54 @@ TEST_F(LogoutTest, CredentialsFromTheEnvironmentAreNotOnDisk) {
 TEST_F(LogoutTest, AnotherIdentityInTheFileStays) {
   log_in();
   const std::string mine = before;
+  user.env["MONDOO_MRN"] = account;
+  user.env["MONDOO_AGENT_MRN"] = client;
+  user.env["MONDOO_PRIVATE_KEY"] = key();
+  const std::string theirs =
+      "agent_mrn: other\nmrn: other\nprivate_key: other\nca_file: " + platform->ca_file() +
+      "\napi_endpoint: \"" + platform->url() + "\"\n";
+  user.home().write(".config/mondoo/mondoo.yml", theirs);
+  const RunResult logout = user.run({"logout", "--force"});
+  EXPECT_EQ(logout.exit_code, 0) << logout.err;
+  EXPECT_NE(logout.out.find("the credentials come from MONDOO_MRN: there is nothing to remove on disk"),
+            std::string::npos)
+      << logout.out;
+  EXPECT_EQ(config(), theirs);
+}
+
+TEST_F(LogoutTest, AKeyInTheEnvironmentDoesNotKeepTheIdentityInTheFile) {
+  log_in();
   user.env["MONDOO_PRIVATE_KEY"] = key();
   const RunResult logout = user.run({"logout", "--force"});
   EXPECT_EQ(logout.exit_code, 0) << logout.err;
-  EXPECT_NE(
-      logout.out.find("the credentials come from MONDOO_PRIVATE_KEY: there is nothing to remove on disk"),
-      std::string::npos)
-      << logout.out;
-  EXPECT_EQ(config(), mine);
+  EXPECT_EQ(logout.out, loaded() + success());
+  EXPECT_EQ(logout.err, "! MONDOO_PRIVATE_KEY is still set in the environment\n");
+  EXPECT_EQ(config(), "ca_file: " + platform->ca_file() + "\napi_endpoint: \"" + platform->url() + "\"\n");
+}
+
+TEST_F(LogoutTest, AConfigurationThatIsBeingChangedIsNoticedBeforeThePlatformIsTold) {
+  log_in();
+  const std::string lock = user.config_file().string() + ".lock";
+  const int other = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  ASSERT_EQ(::flock(other, LOCK_EX), 0);
+  const RunResult logout = user.run({"logout", "--force", "--timeout", "300ms"});
+  ::close(other);
+  EXPECT_EQ(logout.exit_code, 1);
+  EXPECT_EQ(logout.err.find("x the configuration cannot be locked: "), 0u) << logout.err;
+  EXPECT_NE(agents().find(client), std::string::npos);
+  EXPECT_EQ(config(), before);
+}
+
+TEST_F(LogoutTest, AWrongClockIsNamed) {
+  log_in();
+  user.env["LD_PRELOAD"] = WRONG_CLOCK;
+  user.env["WRONG_CLOCK"] = "-3600";
+  const RunResult logout = user.run({"logout", "--force"});
+  EXPECT_EQ(logout.exit_code, 1);
+  EXPECT_TRUE(std::regex_search(
+      logout.err, std::regex("this machine's clock is (1h0m|59m5)[0-9]s behind the platform's")))
+      << logout.err;
+  EXPECT_EQ(config(), before);
 }
 
 TEST_F(LogoutTest, AnAccountWithoutAClientHasNoneToUnregister) {

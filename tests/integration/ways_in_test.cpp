@@ -337,6 +337,19 @@ TEST_F(SshTest, LoginRegistersAClientAndKeepsNoKey) {
   EXPECT_EQ(told("SecureTokenService/ExchangeSSH 200"), "2") << "login and status, once each";
 }
 
+TEST_F(SshTest, LogoutKeepsWhatTheUserWrote) {
+  start_agent();
+  const std::string key = make_key("ed25519");
+  give(key);
+  configure(allow(key));
+  const std::string mine = read_file(user.config_file());
+  ASSERT_EQ(user.run({"login"}).exit_code, 0);
+  ASSERT_NE(read_file(user.config_file()), mine);
+  const RunResult logout = user.run({"logout", "--force"});
+  EXPECT_EQ(logout.exit_code, 0) << logout.err;
+  EXPECT_EQ(read_file(user.config_file()), mine);
+}
+
 TEST_F(SshTest, UnknownKeyIsRejected) {
   start_agent();
   configure(allow(make_key("ed25519")));

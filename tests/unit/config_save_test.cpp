@@ -210,6 +210,23 @@ bool save_and_kill(const std::filesystem::path& file, int kill_at) {
   return killed_at(kill_at, [&] { return save(file, {{"private_key", kPem}, {"name", "new"}}).has_value(); });
 }
 
+// Also when it is root who changes it: a service could not read its own key any more.
+TEST(ConfigSaveTest, AFileStaysItsOwners) {
+  const TempDir folder;
+  const auto file = folder.write("mondoo.yml", "name: x\n", 0600);
+  const bool root = ::geteuid() == 0;
+  const uid_t owner = root ? 65534 : ::geteuid();
+  const gid_t group = root ? 65533 : ::getegid();
+  ASSERT_EQ(::chown(file.c_str(), owner, group), 0);
+  const auto saved = save(file, {{"name", "y"}}, std::chrono::steady_clock::now());
+  ASSERT_TRUE(saved) << saved.error().message();
+  struct stat info {};
+  ASSERT_EQ(::stat(file.c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, owner);
+  EXPECT_EQ(info.st_gid, group);
+  EXPECT_EQ(info.st_mode & 0777u, 0600u);
+}
+
 TEST(ConfigSaveTest, KilledAtEverySystemCallItIsTheOldOrTheNew) {
   const std::string old_text = "name: old\nfoo: kept # c\n";
   const std::string new_text =
