@@ -10,8 +10,10 @@
 //              and the programs that it started, together
 // No kernel withholds that a file exists, and its size, owner and times; nor how much is written in all.
 // What is refused by seccomp is written to standard error as one line; where it is no accident the child ends
-// then, with a status that sandbox_verdict() knows. What Landlock refuses is an EACCES that nobody but the
-// provider sees: access_hint() says what may be behind a failure that speaks of permissions.
+// then, with a status that sandbox_verdict() knows. The refusal is the kernel's and holds; that line and that
+// end are best effort: a signal handler in the provider's own memory makes them, and who can make code
+// writable, as runtimes that compile while they run must, can undo it. What Landlock refuses is an EACCES that
+// nobody but the provider sees: access_hint() says what may be behind a failure that speaks of permissions.
 #pragma once
 
 #include <sys/types.h>
