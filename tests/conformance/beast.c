@@ -1,5 +1,6 @@
 /* A provider that is tame until it is told what to do and where: "crash@identify", "hang@fetch", and so on,
  * as the connector's first argument. CASE_... builds one that does it in open or when it is loaded. */
+#define _GNU_SOURCE
 #include <cnspec/provider.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "manifest.h"
@@ -14,6 +16,7 @@
 static const cnspec_host_v1* g_host;
 static void* g_context;
 static cnspec_call g_kept; /* of a call that is over */
+static int g_gone;         /* whether a connection was, the newest */
 
 static void* sit(void* unused) {
   for (;;) pause();
@@ -28,6 +31,16 @@ static void start_thread(void) {
 
 /* What it leaves behind, so that no leak detector of a sanitizer finds it instead. */
 static void* g_memory;
+
+static void leave_file(const char* name) {
+  const char* folder = getenv("TMPDIR");
+  char path[4096];
+  int fd;
+  if (!folder || snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path) abort();
+  fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) abort();
+  close(fd);
+}
 
 static void do_deed(const char* deed, cnspec_call call) {
   int i;
@@ -49,6 +62,21 @@ static void do_deed(const char* deed, cnspec_call call) {
       sit(0);
     }
   }
+  if (strcmp(deed, "broods") == 0) {
+    /* Processes that went elsewhere and hear nothing, and files; then it waits for ever. */
+    if (fork() == 0) {
+      signal(SIGTERM, SIG_IGN);
+      setsid();
+      if (fork() == 0) setsid();
+      sit(0);
+    }
+    leave_file("brood");
+    sit(0);
+  }
+  if (strcmp(deed, "lies-in-wait") == 0 && !getenv("CNSPEC_TEST_OUTSIDE")) {
+    leave_file("isolated");
+    sit(0);
+  }
   if (strcmp(deed, "thread") == 0) start_thread();
   if (strcmp(deed, "descriptor") == 0) {
     if (open("/dev/null", O_RDONLY) < 0) abort();
@@ -58,6 +86,11 @@ static void do_deed(const char* deed, cnspec_call call) {
     if (!block) abort();
     *block = g_memory;
     g_memory = block;
+  }
+  if (strcmp(deed, "changes") == 0) {
+    if (chdir("/") != 0 || setenv("KETTLE", "on", 1) != 0) abort();
+    umask(0);
+    signal(SIGUSR1, SIG_IGN);
   }
   if (strcmp(deed, "keeps") == 0) {
     if (g_kept) g_host->deadline(g_context, g_kept);
@@ -120,6 +153,7 @@ static int32_t beast_connect(void* instance, cnspec_call call, const cnspec_conn
     memcpy(beast->deed, words, (size_t)(at - words));
     strcpy(beast->where, at + 1);
   }
+  g_gone = 0;
   code = act(beast, "connect", call);
   if (code == CNSPEC_OK)
     *connection = beast;
@@ -131,9 +165,11 @@ static int32_t beast_connect(void* instance, cnspec_call call, const cnspec_conn
 static uint32_t field(cnspec_sink sink, cnspec_str name) { return g_host->field(g_context, sink, name); }
 
 static int32_t beast_identify(void* connection, cnspec_call call, cnspec_sink sink) {
+  const struct beast* beast = connection;
   int32_t code;
   g_host->row_begin(g_context, sink, CNSPEC_STR("asset"), CNSPEC_STR("kettle"));
-  cnspec_put_str(g_host, g_context, sink, field(sink, CNSPEC_STR("name")), CNSPEC_STR("kettle"));
+  cnspec_put_str(g_host, g_context, sink, field(sink, CNSPEC_STR("name")),
+                 strcmp(beast->deed, "shares") == 0 && g_gone ? CNSPEC_STR("nobody") : CNSPEC_STR("kettle"));
   code = act(connection, "identify", call);
   cnspec_put_str(g_host, g_context, sink, field(sink, CNSPEC_STR("platform")), CNSPEC_STR("stove"));
   g_host->row_end(g_context, sink);
@@ -165,6 +201,7 @@ static void send_pot(const struct beast* beast, cnspec_sink sink) {
   g_host->put(g_context, sink, field(sink, CNSPEC_STR("notes")), &value);
   if (strcmp(wrong, "missing-field") != 0)
     cnspec_put_null(g_host, g_context, sink, field(sink, CNSPEC_STR("extra")));
+  if (strcmp(wrong, "dangles") == 0) ref.id = CNSPEC_STR("p2");
   value.type = CNSPEC_REF;
   value.as.ref = &ref;
   g_host->put(g_context, sink, field(sink, CNSPEC_STR("owner")), &value);
@@ -173,6 +210,7 @@ static void send_pot(const struct beast* beast, cnspec_sink sink) {
   value.as.time.nanoseconds = 0;
   value.as.time.reserved = 0;
   g_host->put(g_context, sink, field(sink, CNSPEC_STR("made")), &value);
+  if (strcmp(wrong, "unfinished") == 0) return;
   if (strcmp(wrong, "undeclared-field") == 0)
     cnspec_put_i64(g_host, g_context, sink, field(sink, CNSPEC_STR("handles")), 1);
   g_host->row_end(g_context, sink);
@@ -202,6 +240,7 @@ static int32_t beast_fetch(void* connection, cnspec_call call, const cnspec_fetc
 static void beast_disconnect(void* connection) {
   struct beast* beast = connection;
   act(beast, "disconnect", 0);
+  g_gone = 1;
   free(beast);
 }
 
