@@ -222,7 +222,9 @@ class Reader {
       if (one.is_argument()) {
         // What it is called is somebody else's text, of which CLI11 would read names.
         added = option(app, "argument" + std::to_string(++arguments));
-        const auto most = std::min<std::size_t>(list ? one.most : 1, CLI::detail::expected_max_vector_size);
+        // One more would mean to CLI11: one value each time.
+        constexpr std::size_t kMost = CLI::detail::expected_max_vector_size - 1;
+        const std::size_t most = std::min(list ? one.most : 1, kMost);
         added->expected(static_cast<int>(most));
       } else {
         added = option(app, one.names);

@@ -226,7 +226,7 @@ TEST_F(AzureProvider, ExplainsRefusedSignIns) {
       std::string::npos);
   EXPECT_EQ(sign_in_refusal(entra_error(400, "invalid_scope", "")), who + "invalid_scope");
   EXPECT_NE(sign_in_refusal(entra_error(503, "temporarily_unavailable", "AADSTS90033: A transient error"))
-                .find(" | Try again"),
+                .find(" | try again"),
             std::string::npos);
   EXPECT_EQ(kind, ErrorKind::kUnavailable);
   EXPECT_NE(sign_in_refusal({.status = 502, .headers = {{"Content-Type", "text/html"}}, .body = "<html>"})

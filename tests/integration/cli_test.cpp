@@ -74,6 +74,9 @@ TEST_F(CliTest, SaysWhatWasWrongInOneSentence) {
   expect_usage({"completion", "bash", "zsh"}, "cnspec completion: expected 1 argument, found more");
   expect_usage({"providers", "remove"}, "cnspec providers remove: expected NAME, found nothing");
   expect_usage({"providers", "remove", "a", "b"}, "cnspec providers remove: expected 1 argument, found more");
+  // Those that take many take more than one.
+  expect_usage({"providers", "install", "os", "aws", "A@"},
+               "A@: expected NAME or NAME@VERSION, where a name is letters, digits and dashes");
 }
 
 TEST_F(CliTest, KnowsWhichOptionWasMeant) {
