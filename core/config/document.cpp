@@ -69,6 +69,14 @@ struct SecondDocument final : YAML::EventHandler {
   void OnMapEnd() override {}
 };
 
+// For YAML, a carriage return alone ends a line as well; for yaml-cpp it belongs to a text.
+std::string with_known_line_ends(std::string text) {
+  for (std::size_t at = 0; (at = text.find('\r', at)) != text.npos; ++at) {
+    if (at + 1 == text.size() || text[at + 1] != '\n') text[at] = '\n';
+  }
+  return text;
+}
+
 Result<void> check_keys(const YAML::Node& map, const std::string& name) {
   std::set<std::string> seen;
   for (const auto& entry : map) {
@@ -92,9 +100,10 @@ Result<YAML::Node> parse(const std::string& text, const std::string& name) {
   if (!is_utf8(text)) return not_utf8(text, name);
   YAML::Node root;
   try {
-    root = YAML::Load(text);
+    const std::string lines = with_known_line_ends(text);
+    root = YAML::Load(lines);
     SecondDocument second;
-    if (second.is_in(text))
+    if (second.is_in(lines))
       return unusable(place(name, second.mark) + ": expected one document, found another");
   } catch (const YAML::Exception& error) {
     const auto json = read_spelled(text);

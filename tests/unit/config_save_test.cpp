@@ -127,6 +127,18 @@ TEST(ConfigEditTest, NumbersOfJsonStayAsTheyAreSpelled) {
       "{\"s\":\"\xF0\x9F\x98\x80\",\"scan_interval\":{\"splay\":1e1,\"timer\":5}}\n");
 }
 
+TEST(ConfigEditTest, ACarriageReturnAloneEndsALine) {
+  EXPECT_EQ(after("{\"mrn\":\r99}", {{"name", "x"}}), "{\"mrn\":99,\"name\":\"x\"}\n");
+  const TempDir folder;
+  const auto read = load(folder.write("mondoo.yml", "mrn: x\rname: y\r").string());
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_EQ(read->mrn, "x");
+  EXPECT_EQ(read->name, "y");
+  const auto json = load(folder.write("c.json", "{\"mrn\":\r\r99}").string());
+  ASSERT_TRUE(json) << json.error().message();
+  EXPECT_EQ(json->mrn, "99");
+}
+
 TEST(ConfigEditTest, JsonNestedTooDeeplyIsNotTouched) {
   const std::string deep = "{\"a\":" + std::string(70, '[') + std::string(70, ']') + "}";
   EXPECT_EQ(after(deep, {{"name", "x"}}),
