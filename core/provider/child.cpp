@@ -300,13 +300,17 @@ bool has_ended(pid_t provider) {
 
 // What ends it when that is its use, as of Usage::excess().
 std::optional<int> wait_for_the_end(pid_t provider, int signals) {
+  constexpr std::chrono::milliseconds kLook(kLookMilliseconds);
   Usage usage;
   auto give_up = Clock::time_point::max();
-  while (Clock::now() < give_up) {
-    if (const auto excess = usage.excess()) return excess;
+  auto next_look = Clock::now() + kLook;  // not at once, when the processor is the starting provider's
+  for (auto now = Clock::now(); now < give_up; now = Clock::now()) {
+    if (now >= next_look) {
+      if (const auto excess = usage.excess()) return excess;
+      next_look = now + kLook;
+    }
     pollfd fds[] = {{kLeashFd, POLLIN, 0}, {signals, POLLIN, 0}};
-    const int ready = ::poll(fds, 2, kLookMilliseconds);
-    if (ready <= 0) continue;
+    if (::poll(fds, 2, kLookMilliseconds) <= 0) continue;
     if (fds[0].revents != 0) break;
     signalfd_siginfo info{};
     if (::read(signals, &info, sizeof info) != sizeof info) continue;

@@ -56,7 +56,8 @@ struct Response {
   int status = 0;
   Headers headers;  // names in lower case
   std::string body;
-  std::string via = {};  // the proxy that may have answered in the server's place, as errors name it; or empty
+  // The proxy that may have answered in the server's place, as errors name it; or empty.
+  std::string via = {};
 
   // Here, since the program and the network module both need it.
   std::string_view header(std::string_view lower_case_name) const {
