@@ -15,6 +15,7 @@
 #include "base/text.hpp"
 #include "command.hpp"
 #include "provider/trusted_file.hpp"
+#include "runtime/runtime.hpp"
 
 namespace {
 
@@ -98,5 +99,5 @@ int main(int argc, char** argv) {
     cnspec::cli::print_error(cnspec::Error(error.what()));
   }
   if (std::fflush(stdout) != 0 && code == cnspec::cli::kOk) code = cnspec::cli::kFailed;
-  return code;
+  cnspec::runtime::end_process(code);
 }

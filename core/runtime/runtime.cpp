@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -31,6 +32,27 @@ namespace {
 constexpr std::chrono::milliseconds kHttpGrace{500};
 // How long after the deadline it may take to end an isolated provider and to say how it ended.
 constexpr std::chrono::milliseconds kEndGrace{800};
+// How much later than that the loop is taken for broken, as when a provider closed its descriptors.
+constexpr std::chrono::seconds kLoopGrace{2};
+
+// A provider that is no part of the program runs in this process, the newest one; null: none ever did. From
+// then on nobody but us may end the process, and what the provider left to be done at the end is not done.
+// Never freed: a thread may still read it.
+std::atomic<const std::string*> g_guest{nullptr};
+pid_t g_process = 0;
+
+void on_exit_called() {
+  if (::getpid() != g_process) return;  // a copy that the provider made of the process
+  log::write(log::Level::kError, *g_guest.load() + " ended the program: it called exit");
+  ::_exit(EXIT_FAILURE);
+}
+
+void let_in(const std::string& guest) {
+  if (g_guest.exchange(new std::string(guest))) return;
+  g_process = ::getpid();
+  std::atexit(&on_exit_called);
+  std::at_quick_exit(&on_exit_called);
+}
 
 std::optional<std::string> environment(const char* name) {
   const char* value = std::getenv(name);
@@ -204,21 +226,28 @@ void Runtime::run_loop(asio::awaitable<void> task) {
 }
 
 asio::awaitable<bool> Runtime::run_on_thread(std::function<void(const Limits&)> work,
-                                             std::chrono::milliseconds grace) {
+                                             std::chrono::milliseconds grace, std::string guest) {
+  // The thread may keep it for longer than the loop lives.
   struct State {
-    explicit State(asio::io_context& loop) : timer(loop) {}
-    ~State() {
-      if (thread.joinable()) thread.detach();
-    }
     std::thread thread;
-    asio::steady_timer timer;
-    bool finished = false;  // on the loop's thread
+    std::optional<asio::steady_timer> timer;  // while it is waited for; on the loop's thread
+    bool finished = false;                    // on the loop's thread
+    std::atomic<bool> over = false;           // nobody waits any more
     std::mutex mutex;
     bool abandoned = false;  // under the mutex: then the loop may be gone
   };
-  auto state = std::make_shared<State>(loop_);
+  auto state = std::make_shared<State>();
   auto cancelled = std::make_shared<std::atomic<bool>>(false);
-  state->timer.expires_at(deadline_ + grace);
+  state->timer.emplace(loop_, deadline_ + grace);
+  if (!guest.empty()) {
+    let_in(guest);
+    std::thread([state, guest, end = deadline_ + grace + kLoopGrace] {
+      std::this_thread::sleep_until(end);
+      if (state->over) return;
+      log::write(log::Level::kError, guest + " did not answer in time");
+      ::_exit(EXIT_FAILURE);
+    }).detach();
+  }
 
   const auto guard = asio::make_work_guard(loop_);
   state->thread = std::thread([this, state, work = std::move(work), limits = Limits{deadline_, cancelled}] {
@@ -227,17 +256,23 @@ asio::awaitable<bool> Runtime::run_on_thread(std::function<void(const Limits&)> 
     if (state->abandoned) return;
     asio::post(loop_, [state] {
       state->finished = true;
-      state->timer.cancel();
+      if (state->timer) state->timer->cancel();
     });
   });
 
   boost::system::error_code ignored;
-  if (!state->finished) co_await state->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-  if (state->finished) {
+  if (!state->finished) co_await state->timer->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  state->timer.reset();
+  state->over = true;
+  if (state->finished && guest.empty()) {
     state->thread.join();  // what it kept for itself is gone before the process ends
     co_return true;
   }
+  // With the mutex: the thread has done with the loop. What a guest wants to do at the end of a thread may
+  // take for ever.
   const std::lock_guard lock(state->mutex);
+  state->thread.detach();
+  if (state->finished) co_return true;
   state->abandoned = true;
   abandoned_ = true;
   *cancelled = true;
@@ -277,6 +312,8 @@ Task<provider::Row> Runtime::identify_with(const provider::Found* found, provide
   std::string what = "connector " + quoted_if_needed(request.connector);
   if (found) what = "provider \"" + found->manifest.name + "\"";
   const provider::Services services = this->services();
+  const bool isolated = found && isolation_.isolates(*found);
+  const bool is_guest = found && !isolated && found->origin != provider::Origin::kBundled;
   return offload<provider::Row>(
       [this, found, services, request = std::move(request)](const Limits& limits) -> Result<provider::Row> {
         if (!found)
@@ -287,7 +324,7 @@ Task<provider::Row> Runtime::identify_with(const provider::Found* found, provide
         if (!connection) return fail(connection.error());
         return (*connection)->identify(limits);
       },
-      what, found&& isolation_.isolates(*found) ? kEndGrace : std::chrono::milliseconds(0));
+      what, isolated ? kEndGrace : std::chrono::milliseconds(0), is_guest);
 }
 
 Task<provider::Row> Runtime::identify_local() {
@@ -297,9 +334,15 @@ Task<provider::Row> Runtime::identify_local() {
 }
 
 void Runtime::exit(int code) {
-  std::fflush(nullptr);
+  if (!abandoned_) end_process(code);
   // A thread that runs a provider's code must not find this process half torn down.
-  if (abandoned_) ::_exit(code);
+  std::fflush(nullptr);
+  ::_exit(code);
+}
+
+void end_process(int code) {
+  std::fflush(nullptr);
+  if (g_guest.load()) ::_exit(code);
   std::exit(code);
 }
 

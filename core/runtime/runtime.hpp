@@ -88,10 +88,10 @@ class Runtime {
 
   // Runs `work`, which may block, on a thread of its own and waits for it without blocking the loop. At the
   // deadline the thread is abandoned and `what` is said to have timed out; work that then ends by itself has
-  // `grace` to say how.
+  // `grace` to say how. A guest's work runs code in this process that is no part of the program.
   template <class T>
   Task<T> offload(std::function<Result<T>(const provider::Limits&)> work, std::string what,
-                  std::chrono::milliseconds grace = {});
+                  std::chrono::milliseconds grace = {}, bool is_guest = false);
 
   // What a provider that is used from offload() may ask of this program.
   provider::Services services();
@@ -102,7 +102,7 @@ class Runtime {
   // connector of the same name.
   Task<provider::Row> identify_local();
 
-  // Ends the process with this exit code: normally, or at once when a provider is still at work on a thread.
+  // As end_process, and at once also when work was abandoned.
   [[noreturn]] void exit(int code);
 
  private:
@@ -114,7 +114,7 @@ class Runtime {
                              std::shared_ptr<std::optional<Result<T>>> result, std::string what);
   // False when the deadline passed first.
   boost::asio::awaitable<bool> run_on_thread(std::function<void(const provider::Limits&)> work,
-                                             std::chrono::milliseconds grace);
+                                             std::chrono::milliseconds grace, std::string guest);
   void run_loop(boost::asio::awaitable<void> task);
   Task<provider::Row> identify_with(const provider::Found* found, provider::ConnectRequest request);
   Result<transport::Response> http_for_provider(transport::Request request);
@@ -138,6 +138,10 @@ class Runtime {
   bool abandoned_ = false;
 };
 
+// Ends the process with this exit code: normally, or at once when a provider ran in it that is no part of the
+// program, which would have its say at the end.
+[[noreturn]] void end_process(int code);
+
 // ---- the templates' bodies ----
 
 template <class T>
@@ -151,12 +155,12 @@ Result<T> Runtime::run(Task<T> task) {
 
 template <class T>
 Task<T> Runtime::offload(std::function<Result<T>(const provider::Limits&)> work, std::string what,
-                         std::chrono::milliseconds grace) {
+                         std::chrono::milliseconds grace, bool is_guest) {
   // Shared, since an abandoned thread may still write its result.
   auto result = std::make_shared<std::optional<Result<T>>>();
   auto wait = run_on_thread(
       [result, work = std::move(work)](const provider::Limits& limits) { result->emplace(work(limits)); },
-      grace);
+      grace, is_guest ? what : std::string());
   return take_result<T>(std::move(wait), std::move(result), std::move(what));
 }
 

@@ -23,6 +23,10 @@ static void* sit(void* unused) {
   return unused;
 }
 
+static void sit_for_ever(void) { sit(0); }
+
+static void sit_at_thread_end(void* value) { sit(value); }
+
 static void start_thread(void) {
   pthread_t thread;
   if (pthread_create(&thread, 0, sit, 0) != 0) abort();
@@ -47,13 +51,19 @@ static void do_deed(const char* deed, cnspec_call call) {
   if (strcmp(deed, "crash") == 0) abort();
   if (strcmp(deed, "exit") == 0) exit(0);
   if (strcmp(deed, "hang") == 0) sit(0);
+  if (strcmp(deed, "hangs-at-exit") == 0) atexit(sit_for_ever);
+  if (strcmp(deed, "hangs-at-thread-end") == 0) {
+    pthread_key_t key;
+    if (pthread_key_create(&key, sit_at_thread_end) != 0 || pthread_setspecific(key, &g_kept) != 0) abort();
+  }
   if (strcmp(deed, "stdout") == 0) {
     printf("a kettle on the terminal\n");
     fflush(stdout);
   }
   if (strcmp(deed, "stderr") == 0) fprintf(stderr, "a kettle boils over\n");
-  if (strcmp(deed, "closes") == 0) {
+  if (strcmp(deed, "closes") == 0 || strcmp(deed, "closes-and-hangs") == 0) {
     for (i = 0; i < 1024; ++i) close(i);
+    if (strcmp(deed, "closes-and-hangs") == 0) sit(0);
   }
   if (strcmp(deed, "forks") == 0) {
     if (fork() == 0) {
@@ -270,6 +280,10 @@ __attribute__((constructor)) static void constructor(void) {
 
 #if defined(CASE_CRASHES_AT_EXIT)
 __attribute__((destructor)) static void destructor(void) { do_deed("crash", 0); }
+#endif
+
+#if defined(CASE_HANGS_AT_EXIT)
+__attribute__((destructor)) static void destructor(void) { do_deed("hang", 0); }
 #endif
 
 #if defined(CASE_STATIC_TLS)

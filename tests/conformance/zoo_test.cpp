@@ -999,6 +999,38 @@ TEST(InProcess, IsSurvivedWhereItCanBe) {
   }
 }
 
+// What it left to be done at the end of a thread, or of the process, keeps nobody from the answer.
+TEST(InProcess, HasNoSayInHowTheProgramEnds) {
+  const Zoo zoo;
+  const auto discover = [&](const char* deed) {
+    return zoo.run({"--isolation", "bad=none", "discover", "bad", deed});
+  };
+  const auto expect_answer = [&](const char* deed) {
+    const RunResult good = discover(deed);
+    EXPECT_EQ(good.exit_code, 0) << deed << good.err;
+    EXPECT_EQ(good.out, "→ name:           kettle\n→ platform:       stove\n") << deed;
+    EXPECT_EQ(good.err, "") << deed;
+  };
+  zoo.add("bad.so", library("hangs_at_exit"));  // a destructor of the library
+  expect_answer("nothing");
+  zoo.add("bad.so", library("tame"));
+  for (const char* deed : {"hangs-at-exit@identify", "hangs-at-thread-end@identify"}) expect_answer(deed);
+  const RunResult exit = discover("exit@identify");
+  EXPECT_EQ(exit.exit_code, 1);
+  EXPECT_EQ(exit.out, "");
+  EXPECT_EQ(exit.err, "x provider \"bad\" ended the program: it called exit\n");
+}
+
+// With the descriptors of the loop, its timers are gone.
+TEST(InProcess, EndsTheProgramThoughItClosedEverything) {
+  const Zoo zoo;
+  zoo.add("bad.so", library("tame"));
+  const RunResult result =
+      zoo.run({"--isolation", "bad=none", "--timeout", "2s", "discover", "bad", "closes-and-hangs@identify"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out, "");
+}
+
 // A verify that is ended in the middle of a check, which left a brood of processes and files.
 class Ended : public testing::TestWithParam<int> {
  protected:
