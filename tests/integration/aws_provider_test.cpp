@@ -622,7 +622,7 @@ TEST_F(AwsProvider, ExplainsRefusals) {
           .find("AWS answered AccessDenied: User: arn:aws:iam::123456789012:user/Alice is not authorized "
                 "(credentials from the environment)"),
       std::string::npos);
-  EXPECT_NE(refusal(sts_error(400, "Throttling", "Rate exceeded")).find(" | Try again"), std::string::npos);
+  EXPECT_NE(refusal(sts_error(400, "Throttling", "Rate exceeded")).find(" | try again"), std::string::npos);
   EXPECT_EQ(kind, ErrorKind::kUnavailable);
   EXPECT_NE(refusal(sts_error(403, "RegionDisabledException", "STS is not activated in this region"))
                 .find("AWS answered RegionDisabledException: STS is not activated in this region"),

@@ -303,9 +303,10 @@ TEST_F(StatusTest, ACheckThatNeverRanIsNotOk) {
   log_in(platform);
   auto env = user.env;
   env["HOME"] = user.home().path().string();
-  const RunResult run =
-      test::run({"bash", "-c", "ulimit -n 4; exec " + program("cnspec") + " status -o json"},
-                {.env = env, .cwd = {}, .input = {}});
+  const RunResult run = test::run(
+      {"bash", "-c",
+       "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -n 4; exec " + program("cnspec") + " status -o json"},
+      {.env = env, .cwd = {}, .input = {}});
   const auto json = parse(run.out);
   EXPECT_NE(run.exit_code, 0);
   for (const auto& check : json["checks"].GetArray()) {

@@ -88,9 +88,11 @@ void end_all() {
   ::sigemptyset(&ours);
   ::sigaddset(&ours, SIGCHLD);
   const Fd signals(::signalfd(-1, &ours, SFD_CLOEXEC));
-  if (wait_for(check, signals.get())) end_like(check);
-  end_all();
+  const bool ended = wait_for(check, signals.get());
+  if (!ended) end_all();
+  // Before the program hears of the end: it may be killed at any moment.
   remove_folder(folder);
+  if (ended) end_like(check);
   ::_exit(0);
 }
 
