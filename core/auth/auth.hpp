@@ -19,10 +19,10 @@ class Authenticator {
 
 // What a kind may need; each takes its own.
 struct Credentials {
-  std::string method;       // "none", "bearer", "service_account"
-  std::string token;        // bearer
-  std::string mrn;          // service_account
-  std::string private_key;  // service_account: PEM, PKCS#8, P-384
+  std::string method;                      // "none", "bearer", "service_account"
+  std::string token;                       // bearer
+  std::string mrn;                         // service_account
+  std::string private_key;                 // service_account: PEM, PKCS#8, P-384
   std::chrono::nanoseconds clock_skew{0};  // service_account: added to this machine's time, known to be wrong
 };
 

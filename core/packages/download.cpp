@@ -105,8 +105,7 @@ Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadL
     if (!answer && !cut_off) return fail(answer.error());
     const Response& seen = answer ? *answer : *head;
     if (!is_redirection(seen.status)) break;
-    if (hops == kMaxHops)
-      return fail(shown_url(url) + " is the end of too many redirections");
+    if (hops == kMaxHops) return fail(shown_url(url) + " is the end of too many redirections");
     auto next = next_url(url, seen);
     if (!next) return fail(next.error());
     url = std::move(*next);

@@ -12,8 +12,9 @@
 // What is refused by seccomp is written to standard error as one line; where it is no accident the child ends
 // then, with a status that sandbox_verdict() knows. The refusal is the kernel's and holds; that line and that
 // end are best effort: a signal handler in the provider's own memory makes them, and who can make code
-// writable, as runtimes that compile while they run must, can undo it. What Landlock refuses is an EACCES that
-// nobody but the provider sees: access_hint() says what may be behind a failure that speaks of permissions.
+// writable, as runtimes that compile while they run must, can undo it. What Landlock refuses is an EACCES
+// that nobody but the provider sees: access_hint() says what may be behind a failure that speaks of
+// permissions.
 #pragma once
 
 #include <sys/types.h>

@@ -169,7 +169,8 @@ Result<std::string> read_latest_version(const Response& response, const std::str
   }
   const auto document = json::parse(response.body);
   std::string version(document ? json::get_string(*document, "version") : "");
-  if (version.empty()) return fail(shown_url(url) + ": expected JSON with a \"version\"", ErrorKind::kInvalid);
+  if (version.empty())
+    return fail(shown_url(url) + ": expected JSON with a \"version\"", ErrorKind::kInvalid);
   return version;
 }
 

@@ -35,7 +35,8 @@ Error refusal(const Response& answer, const std::string& url) {
     case 401:
     case 403:
       return Error(where + ": the registry does not hand it out (" + status + ")", ErrorKind::kRejected);
-    default: return Error(where + ": the registry could not answer (" + status + ")", ErrorKind::kUnavailable);
+    default:
+      return Error(where + ": the registry could not answer (" + status + ")", ErrorKind::kUnavailable);
   }
 }
 
@@ -47,7 +48,8 @@ Result<Versions> read_catalog(const Response& answer, const std::string& url) {
     std::string found = document ? "other JSON" : document.error().message();
     if (!document && is_html(answer)) found = "a page of HTML";
     return fail(
-        Error(shown_url(url) + ": expected JSON with a list of \"providers\", found " + found, ErrorKind::kInvalid)
+        Error(shown_url(url) + ": expected JSON with a list of \"providers\", found " + found,
+              ErrorKind::kInvalid)
             .hint("is it the address of a registry, and is no login page of this network in between?"));
   }
   Versions versions;

@@ -471,8 +471,7 @@ TEST_F(InstallTest, RefusesAnotherContentThanWasSaid) {
           {"--sha256", wrong});
   const RunResult none = install(file, {"--sha256", "abc"});
   EXPECT_EQ(none.exit_code, 2);
-  EXPECT_EQ(none.err.substr(0, 56), "x --sha256: expected 64 hexadecimal digits, found abc\n  ")
-      << none.err;
+  EXPECT_EQ(none.err.substr(0, 56), "x --sha256: expected 64 hexadecimal digits, found abc\n  ") << none.err;
   std::string loud = right;
   std::transform(loud.begin(), loud.end(), loud.begin(), [](unsigned char c) { return std::toupper(c); });
   must(install(file, {"--sha256", loud}));

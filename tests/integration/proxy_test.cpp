@@ -404,8 +404,9 @@ TEST_F(ProxyTest, DoesNotPassOn) {
   user.env["MONDOO_API_ENDPOINT"] = "http://platform.test";
   for (const int status : {401, 403, 404, 503, 504}) {
     user.env["HTTP_PROXY"] = scripted({.status = status, .body = "<html>no</html>"});
-    const std::string said = "error=\"the proxy " + server_->url() +
-                             " (HTTP_PROXY), or what is behind it, answered and not the platform: rpc error: ";
+    const std::string said =
+        "error=\"the proxy " + server_->url() +
+        " (HTTP_PROXY), or what is behind it, answered and not the platform: rpc error: ";
     const RunResult result = user.run({"status"});
     EXPECT_EQ(result.exit_code, 1);
     EXPECT_NE(result.out.find("could not check upstream health " + said), std::string::npos) << result.out;

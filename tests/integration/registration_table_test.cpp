@@ -78,7 +78,8 @@ std::string normalised(std::string text, const Lab& lab) {
        "$1<>$2<>$3<>$4<>"},
       {"(Time:\t\t\t?)\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?(Z|[+-]\\d\\d:\\d\\d)", "$1<>"},
       {"(/agents/|/serviceaccounts/)[0-9A-Za-z]{27}", "$1<>"},
-      {"(expired? at |clock says )[A-Z][a-z]{2}, \\d\\d [A-Z][a-z]{2} \\d{4} \\d\\d:\\d\\d:\\d\\d [A-Z]+", "$1<>"},
+      {"(expired? at |clock says )[A-Z][a-z]{2}, \\d\\d [A-Z][a-z]{2} \\d{4} \\d\\d:\\d\\d:\\d\\d [A-Z]+",
+       "$1<>"},
       {"knows this request as [0-9a-f-]{36}", "knows this request as <>"},
   };
   for (const auto& [pattern, by] : rules) text = std::regex_replace(text, std::regex(pattern), by);

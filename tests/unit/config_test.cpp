@@ -429,7 +429,8 @@ TEST_F(ConfigTest, AFullDiskLeavesTheOld) {
       1);
   EXPECT_EQ(read_file(path), "mrn: old\n");
   EXPECT_EQ(entries(path.parent_path()), 1u) << "no half of a key is left beside it";
-  EXPECT_EQ(in_child(1000, [&] { return check_writable(path, std::chrono::steady_clock::now()).has_value(); }), 1);
+  EXPECT_EQ(
+      in_child(1000, [&] { return check_writable(path, std::chrono::steady_clock::now()).has_value(); }), 1);
   EXPECT_TRUE(check_writable(path, std::chrono::steady_clock::now()));
   EXPECT_EQ(entries(path.parent_path()), 1u);
 }
@@ -449,7 +450,9 @@ TEST_F(ConfigTest, AFolderThatIsReadOnlyIsNoticedBeforeItMatters) {
   // Through a link, it is the folder behind it that counts.
   const auto link = home / "link.yml";
   ASSERT_EQ(::symlink(path.c_str(), link.c_str()), 0);
-  EXPECT_EQ(in_child(RLIM_INFINITY, [&] { return check_writable(link, std::chrono::steady_clock::now()).has_value(); }), 1);
+  EXPECT_EQ(in_child(RLIM_INFINITY,
+                     [&] { return check_writable(link, std::chrono::steady_clock::now()).has_value(); }),
+            1);
   ASSERT_EQ(::chmod(path.parent_path().c_str(), 0755), 0);
   EXPECT_EQ(read_file(path), "mrn: old\n");
 }

@@ -35,14 +35,14 @@ TEST(AnswerTest, SaysWhatThePlatformSaid) {
 
 TEST(AnswerTest, TellsANoFromAFailureByTheCode) {
   const std::tuple<int, const char*, ErrorKind> table[] = {
-      {1, "Canceled", ErrorKind::kUnavailable},          {2, "Unknown", ErrorKind::kUnavailable},
-      {3, "InvalidArgument", ErrorKind::kRejected},      {4, "DeadlineExceeded", ErrorKind::kUnavailable},
-      {5, "NotFound", ErrorKind::kRejected},             {6, "AlreadyExists", ErrorKind::kUnavailable},
-      {7, "PermissionDenied", ErrorKind::kRejected},     {8, "ResourceExhausted", ErrorKind::kUnavailable},
-      {9, "FailedPrecondition", ErrorKind::kRejected},   {10, "Aborted", ErrorKind::kUnavailable},
-      {11, "OutOfRange", ErrorKind::kUnavailable},       {12, "Unimplemented", ErrorKind::kUnavailable},
-      {13, "Internal", ErrorKind::kUnavailable},         {14, "Unavailable", ErrorKind::kUnavailable},
-      {15, "DataLoss", ErrorKind::kUnavailable},         {16, "Unauthenticated", ErrorKind::kRejected}};
+      {1, "Canceled", ErrorKind::kUnavailable},        {2, "Unknown", ErrorKind::kUnavailable},
+      {3, "InvalidArgument", ErrorKind::kRejected},    {4, "DeadlineExceeded", ErrorKind::kUnavailable},
+      {5, "NotFound", ErrorKind::kRejected},           {6, "AlreadyExists", ErrorKind::kUnavailable},
+      {7, "PermissionDenied", ErrorKind::kRejected},   {8, "ResourceExhausted", ErrorKind::kUnavailable},
+      {9, "FailedPrecondition", ErrorKind::kRejected}, {10, "Aborted", ErrorKind::kUnavailable},
+      {11, "OutOfRange", ErrorKind::kUnavailable},     {12, "Unimplemented", ErrorKind::kUnavailable},
+      {13, "Internal", ErrorKind::kUnavailable},       {14, "Unavailable", ErrorKind::kUnavailable},
+      {15, "DataLoss", ErrorKind::kUnavailable},       {16, "Unauthenticated", ErrorKind::kRejected}};
   for (const auto& [code, name, kind] : table) {
     const Error error = error_of(400, "{\"code\":" + std::to_string(code) + ",\"message\":\"why\"}");
     EXPECT_EQ(error.message(), "rpc error: code = " + std::string(name) + " desc = why");
@@ -54,9 +54,9 @@ TEST(AnswerTest, TellsANoFromAFailureByTheCode) {
 // A firewall or a gateway answers with the same statuses.
 TEST(AnswerTest, AStatusOfHttpAloneIsNoWordOfThePlatforms) {
   const std::pair<int, const char*> table[] = {
-      {401, "Unauthenticated"},   {403, "PermissionDenied"}, {404, "NotFound"},      {400, "InvalidArgument"},
-      {409, "Aborted"},           {408, "Canceled"},         {503, "Unavailable"},   {501, "Unimplemented"},
-      {504, "DeadlineExceeded"},  {500, "Internal"},         {302, "Unknown"},       {418, "Unknown"},
+      {401, "Unauthenticated"},   {403, "PermissionDenied"},  {404, "NotFound"},    {400, "InvalidArgument"},
+      {409, "Aborted"},           {408, "Canceled"},          {503, "Unavailable"}, {501, "Unimplemented"},
+      {504, "DeadlineExceeded"},  {500, "Internal"},          {302, "Unknown"},     {418, "Unknown"},
       {429, "ResourceExhausted"}, {412, "FailedPrecondition"}};
   for (const auto& [status, name] : table) {
     for (const std::string body :
@@ -66,7 +66,8 @@ TEST(AnswerTest, AStatusOfHttpAloneIsNoWordOfThePlatforms) {
                                      (body.empty() ? "HTTP status " + std::to_string(status) : body));
       EXPECT_EQ(error.kind(), ErrorKind::kUnavailable) << status << body;
       EXPECT_EQ(error.status(), 0) << status << body;
-      EXPECT_EQ(error.hint(), "this is no answer of the platform: is its address right, and what is in between?");
+      EXPECT_EQ(error.hint(),
+                "this is no answer of the platform: is its address right, and what is in between?");
     }
   }
 }
@@ -75,9 +76,10 @@ TEST(AnswerTest, NamesTheProxyThatMayHaveAnswered) {
   transport::Response page = response(403, "<html>no</html>");
   page.via = "the proxy http://p:1 (HTTP_PROXY)";
   const Error error = read_answer(page, "http://p/S/M", "req-1").error();
-  EXPECT_EQ(error.message(),
-            "the proxy http://p:1 (HTTP_PROXY), or what is behind it, answered and not the platform: rpc error: "
-            "code = PermissionDenied desc = <html>no</html>");
+  EXPECT_EQ(
+      error.message(),
+      "the proxy http://p:1 (HTTP_PROXY), or what is behind it, answered and not the platform: rpc error: "
+      "code = PermissionDenied desc = <html>no</html>");
   EXPECT_EQ(error.hint(), "ask whoever runs the proxy, or except the host with NO_PROXY");
   page.body = R"({"code":7,"message":"no"})";
   EXPECT_EQ(read_answer(page, "http://p/S/M", "req-1").error().message(),
