@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <condition_variable>
 #include <cstdlib>
@@ -455,8 +456,9 @@ TEST_F(TransportTest, ReadsTheAuthoritiesOnceForAllConnections) {
   }
   client.run_until([&] { return done == kMany; });
   EXPECT_EQ(server.connections(), kMany);
-  inotify_event events[kMany + 1] = {};  // without names, since it is a file that is watched
-  EXPECT_EQ(::read(opened, events, sizeof events), static_cast<ssize_t>(sizeof events[0]));
+  // Without names, since it is a file that is watched.
+  alignas(inotify_event) std::array<char, (kMany + 1) * sizeof(inotify_event)> events{};
+  EXPECT_EQ(::read(opened, events.data(), events.size()), static_cast<ssize_t>(sizeof(inotify_event)));
   ::close(opened);
 }
 
