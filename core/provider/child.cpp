@@ -288,16 +288,6 @@ int end_all(pid_t provider) {
   return reaped ? status : 0;
 }
 
-// Whether the provider's process has ended; it stays to be reaped.
-bool has_ended(pid_t provider) {
-  while (true) {
-    siginfo_t info{};
-    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return false;
-    if (info.si_pid == provider) return true;
-    ::waitpid(info.si_pid, nullptr, 0);  // one that we inherited
-  }
-}
-
 // What ends it when that is its use, as of Usage::excess().
 std::optional<int> wait_for_the_end(pid_t provider, int signals) {
   constexpr std::chrono::milliseconds kLook(kLookMilliseconds);

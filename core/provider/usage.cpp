@@ -1,7 +1,6 @@
 #include "provider/usage.hpp"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -9,11 +8,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include "base/fd.hpp"
+#include "base/file.hpp"
 #include "provider/confine.hpp"
 #include "provider/sandbox.hpp"
 
@@ -26,14 +27,7 @@ constexpr std::uint64_t kMemoryToSpare = 64u << 20;
 std::string proc(pid_t pid, const char* rest) { return "/proc/" + std::to_string(pid) + rest; }
 
 // Empty: it is not there, or may not be read.
-std::string read_all(const std::string& path) {
-  std::string out;
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  char part[4096];
-  for (ssize_t n = 0; fd && (n = ::read(fd.get(), part, sizeof part)) > 0;)
-    out.append(part, static_cast<std::size_t>(n));
-  return out;
-}
+std::string read_all(const std::string& path) { return read_small_file(path).value_or(""); }
 
 // Takes the next number, and what is before it.
 std::uint64_t next_number(std::string_view& text) {
@@ -126,6 +120,22 @@ std::vector<Process> descendants() {
   add(::getpid());
   for (std::size_t i = 0; i < out.size(); ++i) add(out[i].pid);
   return out;
+}
+
+bool has_ended(pid_t child) {
+  while (true) {
+    siginfo_t info{};
+    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return false;
+    if (info.si_pid == child) return true;
+    ::waitpid(info.si_pid, nullptr, 0);
+  }
+}
+
+void kill_and_wait(const std::vector<pid_t>& children) {
+  for (const pid_t pid : children) ::kill(pid, SIGKILL);
+  for (const pid_t pid : children) {
+    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
+  }
 }
 
 std::optional<int> Usage::excess() {

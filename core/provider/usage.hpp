@@ -20,6 +20,12 @@ std::vector<pid_t> children();
 // The children and what is below them, parents first. Some of them may be gone by now.
 std::vector<Process> descendants();
 
+// Whether this child has; it stays to be waited for. What we inherited and has ended is waited for.
+bool has_ended(pid_t child);
+
+// Kills these children and waits for them.
+void kill_and_wait(const std::vector<pid_t>& children);
+
 // What the descendants use together, looked at again and again. What starts and ends between two looks, and
 // for whose end its parent does not wait, is not seen.
 class Usage {

@@ -16,6 +16,7 @@
 
 #include "base/fd.hpp"
 #include "provider/confine.hpp"
+#include "provider/usage.hpp"
 #include "provider/verify.hpp"
 #include "provider/verify/process.hpp"
 
@@ -37,16 +38,6 @@ void set_child_signal(int how) {
   ::sigprocmask(how, &set, nullptr);
 }
 
-// It stays to be waited for.
-bool has_ended(pid_t check) {
-  while (true) {
-    siginfo_t info{};
-    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return false;
-    if (info.si_pid == check) return true;
-    ::waitpid(info.si_pid, nullptr, 0);  // one that lost its parent
-  }
-}
-
 // False when the program ended before it.
 bool wait_for(pid_t check, int signals) {
   while (!has_ended(check)) {
@@ -61,13 +52,7 @@ bool wait_for(pid_t check, int signals) {
 
 // All that is below us is or becomes ours.
 void end_all() {
-  for (auto left = checks::children(); !left.empty(); left = checks::children()) {
-    for (const pid_t pid : left) ::kill(pid, SIGKILL);
-    for (const pid_t pid : left) {
-      while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-      }
-    }
-  }
+  for (auto left = children(); !left.empty(); left = children()) kill_and_wait(left);
 }
 
 // As the check did, for whoever waits for us.

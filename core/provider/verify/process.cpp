@@ -21,6 +21,7 @@
 #include "base/interrupt.hpp"
 #include "base/text.hpp"
 #include "provider/sandbox.hpp"
+#include "provider/usage.hpp"
 
 namespace cnspec::provider::checks {
 namespace {
@@ -118,7 +119,8 @@ class Child {
     }
     // Out of the way of the numbers that others get before it.
     const Fd held(::fcntl(leash->read.get(), F_DUPFD_CLOEXEC, kLeashFd + 1));
-    before_ = children();
+    const std::vector<pid_t> others = children();
+    before_ = {others.begin(), others.end()};
 
     posix_spawn_file_actions_t files;
     ::posix_spawn_file_actions_init(&files);
@@ -173,29 +175,22 @@ class Child {
   // Nothing of it may be left, whatever group or session it went to.
   void finish() {
     if (!ended_.timed_out) {
-      for (const pid_t pid : children()) {
-        if (pid != pid_ && !before_.contains(pid)) ended_.orphans.push_back(name_of(pid));
+      for (const pid_t pid : adopted()) {
+        if (pid != pid_) ended_.orphans.push_back(name_of(pid));
       }
     }
     ::kill(-pid_, SIGKILL);
     while (::waitpid(pid_, &ended_.status, 0) < 0 && errno == EINTR) {
     }
     // What a dying orphan had started is adopted in its turn.
-    for (auto left = adopted(); !left.empty(); left = adopted()) {
-      for (const pid_t pid : left) ::kill(pid, SIGKILL);
-      for (const pid_t pid : left) {
-        while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-        }
-      }
-    }
+    for (auto left = adopted(); !left.empty(); left = adopted()) kill_and_wait(left);
     take();
   }
 
-  std::set<pid_t> adopted() const {
-    std::set<pid_t> out;
-    for (const pid_t pid : children()) {
-      if (!before_.contains(pid)) out.insert(pid);
-    }
+  std::vector<pid_t> adopted() const {
+    std::vector<pid_t> out = children();
+    std::erase_if(out, [this](pid_t pid) { return before_.contains(pid); });
+    std::ranges::sort(out);
     return out;
   }
 
@@ -216,16 +211,6 @@ class Child {
 };
 
 }  // namespace
-
-std::set<pid_t> children() {
-  std::set<pid_t> out;
-  std::error_code failed;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", failed)) {
-    std::ifstream list(task.path() / "children");
-    for (pid_t pid = 0; list >> pid;) out.insert(pid);
-  }
-  return out;
-}
 
 Result<Ended> run_alone(const std::vector<std::string>& argv, const std::string& input,
                         std::chrono::milliseconds limit) {

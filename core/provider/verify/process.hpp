@@ -1,10 +1,7 @@
 // One process with a time limit, and the end of all that it started.
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -29,8 +26,5 @@ struct Ended {
 // this process has to be the one that adopts orphans.
 Result<Ended> run_alone(const std::vector<std::string>& argv, const std::string& input,
                         std::chrono::milliseconds limit);
-
-// The children of this process, those that it adopted among them.
-std::set<pid_t> children();
 
 }  // namespace cnspec::provider::checks
