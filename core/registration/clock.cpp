@@ -20,9 +20,10 @@ boost::asio::awaitable<std::optional<std::chrono::nanoseconds>> skew_behind(cons
 Error clock_error(std::chrono::nanoseconds skew, Error why) {
   const bool behind = skew.count() > 0;
   const auto seconds = std::chrono::round<std::chrono::seconds>(std::chrono::abs(skew));
-  return std::move(why).hint("this machine's clock is " + duration_text(seconds) +
-                             (behind ? " behind" : " ahead of") +
-                             " the platform's, which is why it was refused: set it right and try again");
+  const std::string more = why.hint().empty() ? "" : "; " + why.hint();
+  return std::move(why).hint(
+      "this machine's clock is " + duration_text(seconds) + (behind ? " behind" : " ahead of") +
+      " the platform's, which may be why it was refused: set it right and try again" + more);
 }
 
 boost::asio::awaitable<Error> with_clock(Error why, upstream::Upstream& platform,

@@ -16,9 +16,9 @@ boost::asio::awaitable<std::optional<std::chrono::nanoseconds>> skew_behind(cons
                                                                             upstream::Upstream& platform,
                                                                             upstream::Deadline deadline);
 
-// `why`, with a hint that says it is the clock.
+// `why`, with a hint that says it may be the clock.
 Error clock_error(std::chrono::nanoseconds skew, Error why);
-// Both: `why`, with that hint where it is the clock.
+// Both: `why`, with that hint where the clocks differ.
 boost::asio::awaitable<Error> with_clock(Error why, upstream::Upstream& platform,
                                          upstream::Deadline deadline);
 
