@@ -22,8 +22,8 @@ tl::unexpected<Error> failed(const std::filesystem::path& path, const std::strin
 
 // What root replaces stays its owner's, who could not read it any more.
 Result<void> keep_owner(const std::filesystem::path& replaced, int fd) {
-  struct stat before {
-  }, now{};
+  struct stat before {};
+  struct stat now {};
   if (::lstat(replaced.c_str(), &before) != 0 || ::fstat(fd, &now) != 0) return {};
   if (now.st_gid != before.st_gid && ::fchown(fd, static_cast<uid_t>(-1), before.st_gid) != 0 &&
       ::geteuid() == 0)

@@ -25,8 +25,6 @@ constexpr const char* kCredentialKeys[] = {"agent_mrn",   "private_key", "privat
 // Of a client that gets its credentials by another method (auth.method), these are the user's choice.
 constexpr const char* kAccountKeys[] = {"mrn", "scope_mrn", "space_mrn", "parent_mrn"};
 
-std::string text(const Config& config, const char* key) { return config.text(key); }
-
 // The setting that says whose the credentials are; the secret alone may come from elsewhere.
 const Setting* identity_of(const Config& config) {
   for (const char* key : {"mrn", "agent_mrn", "private_key", "private_key_file", "jwtToken"}) {
@@ -144,7 +142,7 @@ class Logout {
   std::optional<std::pair<std::string, std::string>> unchanged() const {
     for (const char* key : {"private_key", "mrn", "agent_mrn"}) {
       const Setting* setting = config_.find(key);
-      if (setting && setting->origin == Origin::kFile) return {{key, text(config_, key)}};
+      if (setting && setting->origin == Origin::kFile) return {{key, config_.text(key)}};
     }
     return std::nullopt;
   }
