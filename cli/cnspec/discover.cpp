@@ -36,8 +36,7 @@ std::string render_json(const provider::Row& asset) {
   json::Document out(rapidjson::kObjectType);
   auto& alloc = out.GetAllocator();
   for (std::size_t i = 0; i < asset.size(); ++i) {
-    json::Value name(asset.name(i).data(), static_cast<rapidjson::SizeType>(asset.name(i).size()), alloc);
-    out.AddMember(name, provider::to_json(asset.value(i), alloc), alloc);
+    out.AddMember(json::text(asset.name(i), alloc), provider::to_json(asset.value(i), alloc), alloc);
   }
   return json::write_pretty(out, 2) + "\n";
 }

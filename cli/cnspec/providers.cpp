@@ -8,8 +8,7 @@
 namespace cnspec::cli {
 
 json::Value json_text(const std::string& raw, json::Document::AllocatorType& alloc) {
-  const std::string value = to_utf8(raw);
-  return {value.data(), static_cast<rapidjson::SizeType>(value.size()), alloc};
+  return json::text(to_utf8(raw), alloc);
 }
 
 json::Value json_of(const provider::Signer& signer, json::Document::AllocatorType& alloc) {

@@ -182,12 +182,12 @@ Outcome<ExchangeExternalTokenResponse> exchange_external_token(Handling& h) {
   if (!credential) return tl::unexpected(credential.error());
   json::Document document(rapidjson::kObjectType);
   auto& allocator = document.GetAllocator();
-  document.AddMember("mrn", to_json(credential->mrn(), allocator), allocator);
-  document.AddMember("parent_mrn", to_json(credential->parent_mrn(), allocator), allocator);
-  document.AddMember("space_mrn", to_json(credential->parent_mrn(), allocator), allocator);
-  document.AddMember("private_key", to_json(credential->private_key(), allocator), allocator);
-  document.AddMember("certificate", to_json(credential->certificate(), allocator), allocator);
-  document.AddMember("api_endpoint", to_json(credential->api_endpoint(), allocator), allocator);
+  document.AddMember("mrn", json::text(credential->mrn(), allocator), allocator);
+  document.AddMember("parent_mrn", json::text(credential->parent_mrn(), allocator), allocator);
+  document.AddMember("space_mrn", json::text(credential->parent_mrn(), allocator), allocator);
+  document.AddMember("private_key", json::text(credential->private_key(), allocator), allocator);
+  document.AddMember("certificate", json::text(credential->certificate(), allocator), allocator);
+  document.AddMember("api_endpoint", json::text(credential->api_endpoint(), allocator), allocator);
   ExchangeExternalTokenResponse response;
   response.set_base64_credential(base64_encode(json::write(document)));
   return response;

@@ -216,7 +216,7 @@ Result<void> add_issuer(const Arguments& arguments) {
   auto& allocator = document.GetAllocator();
   const auto put = [&](const char* name, const std::string& value) {
     if (value.empty()) return;
-    document.AddMember(rapidjson::StringRef(name), to_json(value, allocator), allocator);
+    document.AddMember(rapidjson::StringRef(name), json::text(value, allocator), allocator);
   };
   put("type", "external_account");
   put("audience", issuer.audience);
@@ -265,7 +265,7 @@ Result<void> list(const Arguments& arguments) {
     for (const auto& [name, value] : fields) {
       if (value.empty()) continue;
       words.push_back(printable(value));
-      object.AddMember(rapidjson::StringRef(name), to_json(value, allocator), allocator);
+      object.AddMember(rapidjson::StringRef(name), json::text(value, allocator), allocator);
     }
     text += join(words, "\t") + "\n";
     to.PushBack(object, allocator);

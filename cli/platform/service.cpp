@@ -74,12 +74,12 @@ std::optional<Answer> Service::document(std::string_view name) const {
   if (std::find(kDocuments.begin(), kDocuments.end(), name) == kDocuments.end()) return std::nullopt;
   json::Document document(rapidjson::kObjectType);
   auto& allocator = document.GetAllocator();
-  const auto version = [&] { return to_json(state_->options.latest_version, allocator); };
+  const auto version = [&] { return json::text(state_->options.latest_version, allocator); };
   if (name == "providers/latest.json") {
     json::Value providers(rapidjson::kArrayType);
     for (const std::string_view id : kProviders) {
       json::Value provider(rapidjson::kObjectType);
-      provider.AddMember("name", to_json(id, allocator), allocator);
+      provider.AddMember("name", json::text(id, allocator), allocator);
       provider.AddMember("version", version(), allocator);
       providers.PushBack(provider, allocator);
     }

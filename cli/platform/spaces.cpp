@@ -72,7 +72,7 @@ Result<std::string> create_token(Store& store, const Key& key, const TokenReques
   json::Document claims(rapidjson::kObjectType);
   auto& allocator = claims.GetAllocator();
   const auto add = [&](const char* name, std::string_view value) {
-    claims.AddMember(rapidjson::StringRef(name), to_json(value, allocator), allocator);
+    claims.AddMember(rapidjson::StringRef(name), json::text(value, allocator), allocator);
   };
   const auto add_time = [&](const char* name, Seconds value) {
     claims.AddMember(rapidjson::StringRef(name), json::Value(value), allocator);

@@ -49,11 +49,6 @@ std::string encode(const google::protobuf::Message& message, Format format);
 // sense; then `why` says why.
 bool decode(std::string_view body, Format format, google::protobuf::Message& into, std::string& why);
 
-// With every byte of it, also a NUL.
-inline json::Value to_json(std::string_view text, json::Document::AllocatorType& allocator) {
-  return json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), allocator);
-}
-
 // An HTTP answer.
 struct Answer {
   Code code = Code::kOk;

@@ -57,10 +57,6 @@ Result<Key> read_key(std::string_view pem) {
   return key;
 }
 
-json::Value string(std::string_view s, json::Document::AllocatorType& alloc) {
-  return {s.data(), static_cast<rapidjson::SizeType>(s.size()), alloc};
-}
-
 class ServiceAccount final : public Authenticator {
  public:
   ServiceAccount(std::string mrn, Key key, std::chrono::nanoseconds clock_skew)
@@ -69,19 +65,19 @@ class ServiceAccount final : public Authenticator {
   Result<std::string> authorize(std::string_view body) override {
     json::Document header(rapidjson::kObjectType);
     header.AddMember("alg", "ES384", header.GetAllocator());
-    header.AddMember("kid", string(mrn_, header.GetAllocator()), header.GetAllocator());
+    header.AddMember("kid", json::text(mrn_, header.GetAllocator()), header.GetAllocator());
     header.AddMember("typ", "JWT", header.GetAllocator());
 
     const std::int64_t now =
         std::chrono::floor<std::chrono::seconds>(Clock::now().time_since_epoch() + clock_skew_).count();
     json::Document claims(rapidjson::kObjectType);
     auto& alloc = claims.GetAllocator();
-    claims.AddMember("sub", string(mrn_, alloc), alloc);
-    claims.AddMember("iss", string(kIssuer, alloc), alloc);
+    claims.AddMember("sub", json::text(mrn_, alloc), alloc);
+    claims.AddMember("iss", json::text(kIssuer, alloc), alloc);
     claims.AddMember("iat", now, alloc);
     claims.AddMember("nbf", now, alloc);
     claims.AddMember("exp", now + kLifetimeSeconds, alloc);
-    claims.AddMember("chash", string(hex_encode(sha256(body)), alloc), alloc);
+    claims.AddMember("chash", json::text(hex_encode(sha256(body)), alloc), alloc);
 
     const std::string signed_part =
         base64url_encode(json::write(header)) + "." + base64url_encode(json::write(claims));

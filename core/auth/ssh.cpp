@@ -54,9 +54,7 @@ class Ssh final : public Exchange {
     const Claims claims{mrn_, rfc3339_utc(now + kLifetime), rfc3339_utc(now), scope_mrn_};
     json::Document body(rapidjson::kObjectType);
     auto& alloc = body.GetAllocator();
-    const auto text = [&](std::string_view s) {
-      return json::Value(s.data(), static_cast<rapidjson::SizeType>(s.size()), alloc);
-    };
+    const auto text = [&](std::string_view s) { return json::text(s, alloc); };
     json::Value signatures(rapidjson::kArrayType);
     std::optional<Error> last;
     for (const SshAgent::Key& key : *keys) {

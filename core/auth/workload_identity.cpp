@@ -192,9 +192,7 @@ class WorkloadIdentity final : public Exchange {
     json::Document body(rapidjson::kObjectType);
     auto& alloc = body.GetAllocator();
     const auto add = [&](const char* name, const std::string& s) {
-      if (s.empty()) return;
-      body.AddMember(rapidjson::StringRef(name),
-                     json::Value(s.data(), static_cast<rapidjson::SizeType>(s.size()), alloc), alloc);
+      if (!s.empty()) body.AddMember(rapidjson::StringRef(name), json::text(s, alloc), alloc);
     };
     add("issuer_uri", claimant_.issuer_uri);
     add("audience", claimant_.audience);

@@ -23,6 +23,10 @@ const Value* find(const Value& object, std::string_view key);
 std::string_view get_string(const Value& object, std::string_view key);
 bool get_bool(const Value& object, std::string_view key, bool otherwise);
 
+// A string that is the document's own, with every byte, also a NUL.
+inline Value text(std::string_view bytes, Document::AllocatorType& alloc) {
+  return Value(bytes.data(), static_cast<rapidjson::SizeType>(bytes.size()), alloc);
+}
 inline std::string_view view(const Value& string) { return {string.GetString(), string.GetStringLength()}; }
 
 std::string write(const Value& value);                     // compact

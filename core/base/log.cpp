@@ -81,11 +81,8 @@ class JsonFormatter : public spdlog::formatter {
     constexpr const char* kNames[] = {"trace", "debug", "info", "warn", "error"};
     json::Document line(rapidjson::kObjectType);
     const auto add = [&](const char* key, std::string_view raw) {
-      const std::string text = to_utf8(raw);
-      line.AddMember(
-          rapidjson::StringRef(key),
-          json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), line.GetAllocator()),
-          line.GetAllocator());
+      line.AddMember(rapidjson::StringRef(key), json::text(to_utf8(raw), line.GetAllocator()),
+                     line.GetAllocator());
     };
     const auto [message, hint] = parts(msg);
     add("level", kNames[index_of(msg)]);

@@ -110,9 +110,7 @@ class Editor {
   }
 
  private:
-  json::Value string(const std::string& text) {
-    return json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), alloc_);
-  }
+  json::Value string(const std::string& text) { return json::text(text, alloc_); }
   void set(json::Value& object, const std::string& key, json::Value value) {
     const auto found = object.FindMember(key.c_str());
     const bool there = found != object.MemberEnd();

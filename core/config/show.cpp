@@ -11,10 +11,7 @@ namespace {
 
 using Allocator = json::Document::AllocatorType;
 
-json::Value text_value(const std::string& raw, Allocator& alloc) {
-  const std::string text = to_utf8(raw);
-  return {text.data(), static_cast<rapidjson::SizeType>(text.size()), alloc};
-}
+json::Value text_value(const std::string& raw, Allocator& alloc) { return json::text(to_utf8(raw), alloc); }
 
 struct ToJson {
   Allocator& alloc;

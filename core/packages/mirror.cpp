@@ -160,14 +160,11 @@ class Mirror {
   Result<void> write_catalog(const Lockfile& lock) {
     json::Document document(rapidjson::kObjectType);
     auto& alloc = document.GetAllocator();
-    const auto text = [&](const std::string& s) {
-      return json::Value(s.data(), static_cast<rapidjson::SizeType>(s.size()), alloc);
-    };
     json::Value providers(rapidjson::kArrayType);
     for (const auto& [name, locked] : lock.providers) {
       json::Value one(rapidjson::kObjectType);
-      one.AddMember("name", text(name), alloc);
-      one.AddMember("version", text(locked.version), alloc);
+      one.AddMember("name", json::text(name, alloc), alloc);
+      one.AddMember("version", json::text(locked.version, alloc), alloc);
       providers.PushBack(one, alloc);
     }
     document.AddMember("providers", providers, alloc);

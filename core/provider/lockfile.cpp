@@ -88,9 +88,7 @@ Result<std::optional<Lockfile>> read_lockfile(const std::filesystem::path& path)
 std::string to_text(const Lockfile& lock) {
   json::Document out(rapidjson::kObjectType);
   auto& alloc = out.GetAllocator();
-  const auto text = [&](const std::string& s) {
-    return json::Value(s.data(), static_cast<rapidjson::SizeType>(s.size()), alloc);
-  };
+  const auto text = [&](const std::string& s) { return json::text(s, alloc); };
   json::Value providers(rapidjson::kObjectType);
   for (const auto& [name, provider] : lock.providers) {
     json::Value platforms(rapidjson::kObjectType);

@@ -37,10 +37,6 @@ std::string range_text(const cnspec_range& r) {
   return out;
 }
 
-json::Value string(const std::string& s, json::Document::AllocatorType& alloc) {
-  return {s.data(), static_cast<rapidjson::SizeType>(s.size()), alloc};
-}
-
 }  // namespace
 
 const std::string& Value::text() const {
@@ -69,21 +65,21 @@ json::Value to_json(const Value& value, json::Document::AllocatorType& alloc) {
     case CNSPEC_FLOAT: {
       const double d = std::get<double>(value.data);
       if (std::isfinite(d)) return json::Value(d);
-      return string(std::isnan(d) ? "NaN" : d > 0 ? "Infinity" : "-Infinity", alloc);
+      return json::text(std::isnan(d) ? "NaN" : d > 0 ? "Infinity" : "-Infinity", alloc);
     }
-    case CNSPEC_BYTES: return string(base64_encode(value.text()), alloc);
-    case CNSPEC_TIME: return string(time_text(std::get<cnspec_time>(value.data)), alloc);
-    case CNSPEC_RANGE: return string(range_text(std::get<cnspec_range>(value.data)), alloc);
+    case CNSPEC_BYTES: return json::text(base64_encode(value.text()), alloc);
+    case CNSPEC_TIME: return json::text(time_text(std::get<cnspec_time>(value.data)), alloc);
+    case CNSPEC_RANGE: return json::text(range_text(std::get<cnspec_range>(value.data)), alloc);
     case CNSPEC_REF: {
       json::Value out(rapidjson::kObjectType);
       const Ref& ref = *value.ref();
-      out.AddMember("type", string(ref.type, alloc), alloc);
-      out.AddMember("id", string(ref.id, alloc), alloc);
+      out.AddMember("type", json::text(ref.type, alloc), alloc);
+      out.AddMember("id", json::text(ref.id, alloc), alloc);
       return out;
     }
     case CNSPEC_ERROR: {
       json::Value out(rapidjson::kObjectType);
-      out.AddMember("error", string(value.text(), alloc), alloc);
+      out.AddMember("error", json::text(value.text(), alloc), alloc);
       return out;
     }
     case CNSPEC_ARRAY: {
@@ -94,12 +90,12 @@ json::Value to_json(const Value& value, json::Document::AllocatorType& alloc) {
     case CNSPEC_MAP: {
       json::Value out(rapidjson::kObjectType);
       for (const auto& [key, item] : std::get<Value::Map>(value.data)) {
-        out.AddMember(string(key, alloc), to_json(item, alloc), alloc);
+        out.AddMember(json::text(key, alloc), to_json(item, alloc), alloc);
       }
       return out;
     }
     case CNSPEC_NULL: return json::Value();
-    default: return string(value.text(), alloc);
+    default: return json::text(value.text(), alloc);
   }
 }
 

@@ -39,10 +39,7 @@ class Object {
   json::Value take() { return std::move(value_); }
 
  private:
-  json::Value string(const std::string& raw) {
-    const std::string text = to_utf8(raw);
-    return {text.data(), static_cast<rapidjson::SizeType>(text.size()), alloc_};
-  }
+  json::Value string(const std::string& raw) { return json::text(to_utf8(raw), alloc_); }
   Allocator& alloc_;
   json::Value value_;
 };

@@ -70,9 +70,7 @@ void write_cache(const RegistryOptions& options, const Response& answer) {
   json::Document document(rapidjson::kObjectType);
   auto& allocator = document.GetAllocator();
   const auto put = [&](const char* name, std::string_view value) {
-    document.AddMember(rapidjson::StringRef(name),
-                       json::Value(value.data(), static_cast<rapidjson::SizeType>(value.size()), allocator),
-                       allocator);
+    document.AddMember(rapidjson::StringRef(name), json::text(value, allocator), allocator);
   };
   put("url", options.base);
   put("etag", etag);

@@ -42,7 +42,7 @@ Request document_request(std::string_view base, std::string_view path, Deadline 
 class ObjectWriter {
  public:
   ObjectWriter& add(const char* key, std::string_view value) {
-    if (!value.empty()) object_.AddMember(rapidjson::StringRef(key), text(value), alloc());
+    if (!value.empty()) object_.AddMember(rapidjson::StringRef(key), json::text(value, alloc()), alloc());
     return *this;
   }
   ObjectWriter& add(const char* key, ObjectWriter& inner) {
@@ -55,9 +55,6 @@ class ObjectWriter {
 
  private:
   json::Document::AllocatorType& alloc() { return object_.GetAllocator(); }
-  json::Value text(std::string_view s) {
-    return {s.data(), static_cast<rapidjson::SizeType>(s.size()), alloc()};
-  }
   json::Document object_{rapidjson::kObjectType};
 };
 

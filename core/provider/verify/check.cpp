@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <thread>
 
+#include "base/file.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "provider/elf.hpp"
@@ -49,20 +49,14 @@ void Reporter::write(const char* kind, const std::string& what, const std::strin
   const auto add = [&](const char* key, const std::string& text) {
     constexpr std::size_t kMost = 2000;
     const std::string clean = to_utf8(text.size() > kMost ? text.substr(0, kMost) + "..." : text);
-    line.AddMember(json::Value(key, alloc),
-                   json::Value(clean.data(), static_cast<rapidjson::SizeType>(clean.size()), alloc), alloc);
+    line.AddMember(rapidjson::StringRef(key), json::text(clean, alloc), alloc);
   };
   add("kind", kind);
   add("what", what);
   add("hint", hint);
   const std::string text = json::write(line) + "\n";
   const std::lock_guard lock(mutex_);
-  for (std::size_t at = 0; at < text.size();) {
-    const ssize_t put = ::write(pipe_, text.data() + at, text.size() - at);
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) ::_exit(1);  // nobody listens any more
-    at += static_cast<std::size_t>(put);
-  }
+  if (!write_all(pipe_, text)) ::_exit(1);  // nobody listens any more
 }
 
 std::size_t count_threads() { return entries("/proc/self/task"); }

@@ -30,10 +30,6 @@ std::string bytes_of(std::string_view utf8) {
 }
 std::string bytes_of(const json::Value& text) { return bytes_of(json::view(text)); }
 
-json::Value text(const std::string& value, json::Document::AllocatorType& alloc) {
-  return {value.data(), static_cast<rapidjson::SizeType>(value.size()), alloc};
-}
-
 // What flags can be: true, 1, "text", ["list"], {"map": "of text"}.
 Value flag_value(const json::Value& from) {
   if (from.IsBool()) return Value(from.GetBool());
@@ -58,19 +54,19 @@ Value flag_value(const json::Value& from) {
 std::string to_json(const VerifyRequest& request) {
   json::Document out(rapidjson::kObjectType);
   auto& alloc = out.GetAllocator();
-  out.AddMember("file", text(request.file.string(), alloc), alloc);
+  out.AddMember("file", json::text(request.file.string(), alloc), alloc);
   out.AddMember("bundled", request.origin == Origin::kBundled, alloc);
   if (request.target) {
     const ConnectRequest& target = *request.target;
     json::Value args(rapidjson::kArrayType);
-    for (const std::string& arg : target.args) args.PushBack(text(arg, alloc), alloc);
+    for (const std::string& arg : target.args) args.PushBack(json::text(arg, alloc), alloc);
     json::Value flags(rapidjson::kObjectType);
     for (const auto& [name, value] : target.flags)
-      flags.AddMember(text(name, alloc), provider::to_json(value, alloc), alloc);
+      flags.AddMember(json::text(name, alloc), provider::to_json(value, alloc), alloc);
     json::Value secrets(rapidjson::kObjectType);
     for (const auto& [name, value] : target.secrets)
-      secrets.AddMember(text(name, alloc), text(value, alloc), alloc);
-    out.AddMember("connector", text(target.connector, alloc), alloc);
+      secrets.AddMember(json::text(name, alloc), json::text(value, alloc), alloc);
+    out.AddMember("connector", json::text(target.connector, alloc), alloc);
     out.AddMember("args", args, alloc);
     out.AddMember("flags", flags, alloc);
     out.AddMember("secrets", secrets, alloc);
