@@ -137,7 +137,8 @@ Parsed parse_or_exit(Command& program, const std::vector<std::string>& words, St
   throw Exit{kOk};
 }
 
-std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout) {
+std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout,
+                                        const std::function<void(const Error&)>& unusable) {
   log::configure(wanted_level(globals, nullptr), false);
   runtime::Options options;
   options.config_path = globals.config;
@@ -153,7 +154,7 @@ std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::mil
     options.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(*given);
   }
   auto runtime = runtime::Runtime::create(std::move(options));
-  if (!runtime) exit_unusable(globals, runtime.error());
+  if (!runtime) exit_unusable(globals, runtime.error(), unusable);
   const config::Config& config = (*runtime)->config();
   log::configure(wanted_level(globals, &config), config.log_format == "json");
   if (!config.log_level.empty() && !level_named(config.log_level)) {
@@ -194,8 +195,11 @@ void exit_with(const Error& error) {
   throw Exit{exit_code(error)};
 }
 
-void exit_unusable(const Globals& globals, const Error& error) {
-  log::configure(wanted_level(globals, nullptr), config::log_format(globals.config) == "json");
+void exit_unusable(const Globals& globals, const Error& error,
+                   const std::function<void(const Error&)>& report) {
+  const bool json = config::text_regardless(globals.config, "log.format") == "json";
+  log::configure(wanted_level(globals, nullptr), json);
+  if (report && error.kind() == ErrorKind::kConfig) report(error);
   exit_with(error);
 }
 

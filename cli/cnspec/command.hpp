@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -86,14 +87,17 @@ std::string render_providers_json(const provider::Inventory& inventory,
 // "--output text|json|yaml"; anything else is a usage error.
 Option& add_output(Command& command, std::string& output, std::vector<std::string> formats);
 
-// Reads the configuration, sets up logging; throws Exit when it cannot.
-std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout);
+// Reads the configuration, sets up logging; throws Exit when it cannot. What a command has to say of a
+// configuration that cannot be used, before the error, it says in `unusable`.
+std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout,
+                                        const std::function<void(const Error&)>& unusable = {});
 
 // "x what: why", then how to mend it.
 void print_error(const Error& error);
 [[noreturn]] void exit_with(const Error& error);
 // Of a configuration that cannot be used: its log.format, as far as it can be read, is followed all the same.
-[[noreturn]] void exit_unusable(const Globals& globals, const Error& error);
+[[noreturn]] void exit_unusable(const Globals& globals, const Error& error,
+                                const std::function<void(const Error&)>& report = {});
 int exit_code(const Error& error);
 
 // One line of a report with its marker, on standard output (info) or standard error.

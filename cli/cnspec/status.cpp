@@ -30,20 +30,42 @@ std::string describe_versions() {
          ::gnu_get_libc_version() + "\n";
 }
 
-void write_bundle(const std::string& path, runtime::Runtime& runtime, const status::Status& status) {
-  const std::vector<std::pair<std::string, std::string>> files = {
+void print_report(const status::Status& status, const std::string& format) {
+  if (format == "json")
+    print(status::render_json(status));
+  else if (format == "yaml")
+    print(status::render_yaml(status));
+  else
+    print(status::render_text(status, terminal::style_of(STDOUT_FILENO)));
+}
+
+// Null: there is none that can be used.
+Result<void> write_bundle(const std::string& path, const status::Status& status,
+                          const config::Config* config) {
+  std::vector<std::pair<std::string, std::string>> files = {
       {"status.json", status::render_json(status)},
       {"status.txt", status::render_text(status, {}) + join(status::notes(status), "\n") + "\n"},
-      {"config.yaml", config::render_yaml(runtime.config())},
-      {"providers.json", render_providers_json(runtime.providers(), runtime.isolation())},
       {"versions.txt", describe_versions()},
       {"debug.log", log::recorded()},
   };
-  if (auto written = status::write_bundle(path, files, status::known_secrets(runtime.config())); !written) {
-    print_error(written.error());
-    runtime.exit(exit_code(written.error()));
-  }
+  if (config) files.emplace_back("config.yaml", config::render_yaml(*config));
+  if (status.providers)
+    files.emplace_back("providers.json", render_providers_json(*status.providers, *status.isolation));
+  const auto secrets = status::known_secrets(config ? *config : config::Config());
+  if (auto written = status::write_bundle(path, files, secrets); !written) return written;
   print_note("wrote " + printable(path) + " for a bug report; no secret that we know of is in it");
+  return {};
+}
+
+// The report of a configuration that cannot be used; the error is said all the same, and is all of the text.
+void report_unusable(const Globals& globals, const Error& error, const std::string& format,
+                     const std::string& bundle) {
+  const status::Status status = status::unusable(config::source_of(globals.config), error);
+  if (format != "text") print_report(status, format);
+  if (bundle.empty()) return;
+  const auto config = config::load(globals.config);  // it may be only what it names that is no good
+  if (auto written = write_bundle(bundle, status, config ? &*config : nullptr); !written)
+    print_error(written.error());
 }
 
 }  // namespace
@@ -65,18 +87,23 @@ void add_status(Command& program, Globals& globals) {
       if (auto good = status::check_bundle(*bundle); !good) exit_with(good.error());
       log::record();
     }
-    const auto runtime = start(globals, std::chrono::seconds(10));
     // Other values of that key are for other commands.
-    const std::string set = runtime->config().text("output");
-    if (format.given == 0 && (set == "json" || set == "yaml")) *output = set;
+    const auto follow = [&](const std::string& set) {
+      if (format.given == 0 && (set == "json" || set == "yaml")) *output = set;
+    };
+    const auto runtime = start(globals, std::chrono::seconds(10), [&](const Error& error) {
+      follow(config::text_regardless(globals.config, "output"));
+      report_unusable(globals, error, *output, *bundle);
+    });
+    follow(runtime->config().text("output"));
     const status::Status status = gather(*runtime);
-    if (*output == "json")
-      print(status::render_json(status));
-    else if (*output == "yaml")
-      print(status::render_yaml(status));
-    else
-      print(status::render_text(status, terminal::style_of(STDOUT_FILENO)));
-    if (!bundle->empty()) write_bundle(*bundle, *runtime, status);
+    print_report(status, *output);
+    if (!bundle->empty()) {
+      if (auto written = write_bundle(*bundle, status, &runtime->config()); !written) {
+        print_error(written.error());
+        runtime->exit(exit_code(written.error()));
+      }
+    }
     if (*output == "text") {
       for (const std::string& note : status::notes(status)) print_warning(note);
     }

@@ -232,15 +232,21 @@ fs::path Config::private_key_path() const {
   return fs::absolute(source.path).parent_path() / named;
 }
 
-std::string log_format(std::string_view flag) {
+Source source_of(std::string_view flag) {
+  Source source;
+  static_cast<void>(read_source(flag, source));
+  return source;
+}
+
+std::string text_regardless(std::string_view flag, std::string_view name) {
   std::string variable;
-  const Key& key = *key_named("log.format");
+  const Key& key = *key_named(name);
   if (const char* text = environment(key, variable)) return text;
   Source source;
   const auto text = read_source(flag, source);
   const auto root = parse(text && *text ? **text : "", "");
-  const YAML::Node format = root ? find(*root, key.name) : YAML::Node(YAML::NodeType::Undefined);
-  return format.IsDefined() && format.IsScalar() ? format.Scalar() : "";
+  const YAML::Node node = root ? find(*root, key.name) : YAML::Node(YAML::NodeType::Undefined);
+  return node.IsDefined() && node.IsScalar() ? node.Scalar() : "";
 }
 
 }  // namespace cnspec::config

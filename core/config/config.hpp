@@ -83,8 +83,10 @@ void set_by_flag(Config& config, std::string_view key, Value value, std::string_
 // MONDOO_CONFIG_PATH, the user's file, the system's file. A file that is not there is no error: the source
 // says kNone. kConfig: the source cannot be used; the error says where in it and why.
 Result<Config> load(std::string_view flag);
-// What log.format says, where the rest may be unusable: by it that is told.
-std::string log_format(std::string_view flag);
+// Where load() looks, whatever it makes of it.
+Source source_of(std::string_view flag);
+// What a key of texts says where the rest may be unusable, as far as it can be read: how to tell of that.
+std::string text_regardless(std::string_view flag, std::string_view key);
 
 // A warning, with the command that mends it, when others than its owner can read or change the file; `secret`
 // is what it holds.

@@ -97,7 +97,9 @@ Object client(const Status& s, Allocator& alloc) {
   // Unlike there, these are always said.
   out.text("state", to_string(s.state()));
   out.truth("registered", s.registered).truth("authenticated", s.authenticated);
-  if (const Error* error = s.error_of("ping")) out.put("pingPongError", error_object(*error, alloc));
+  const Error* error = s.error_of("ping");
+  if (!error) error = s.error_of("configuration");
+  if (error) out.put("pingPongError", error_object(*error, alloc));
   out.text("updatesUrl", shown_url(s.updates_url));
   out.text("providersUrl", shown_url(s.providers_url));
   Object source(alloc);
@@ -118,6 +120,7 @@ Object upstream(const Status& s, Allocator& alloc) {
   if (s.api_version_differs()) warnings.emplace_back("API versions do not match, please update the client");
   if (s.round_trip)
     warnings.push_back("detected very long round-trip times: " + duration_text(*s.round_trip));
+  if (s.clock_unreadable()) warnings.emplace_back("cannot run clock skew check");
   if (s.clock_skew) warnings.push_back("possible clock skew detected: " + duration_text(*s.clock_skew));
   Object out(alloc);
   out.put("api", std::move(api)).texts("features", s.features);
@@ -126,6 +129,7 @@ Object upstream(const Status& s, Allocator& alloc) {
 
 json::Value providers(const Status& s, Allocator& alloc) {
   json::Value list(rapidjson::kArrayType);
+  if (!s.providers) return list;
   for (const auto& found : s.providers->active) {
     Object one(alloc);
     one.text("name", found.manifest.name).text("version", found.manifest.version);

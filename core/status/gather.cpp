@@ -169,6 +169,15 @@ bool is_newer(const std::string& than, const std::string& version) {
 
 Status gather(Runtime& runtime) { return Gatherer(runtime).run(); }
 
+Status unusable(config::Source source, Error why) {
+  Status out;
+  out.source = std::move(source);
+  out.source.kind = config::Source::Kind::kNone;  // nothing of it is in force
+  out.now = Clock::now();
+  out.checks.push_back({"configuration", {}, std::move(why), {}});
+  return out;
+}
+
 const Error* Status::error_of(std::string_view check) const {
   for (const Check& c : checks) {
     if (c.name == check) return c.error ? &*c.error : nullptr;
@@ -178,6 +187,7 @@ const Error* Status::error_of(std::string_view check) const {
 
 State Status::state() const {
   if (authenticated) return State::kRegistered;
+  if (error_of("configuration")) return State::kUnusable;
   // What is wrong with a setting of something else does not hide what became of the question.
   const Error* error = error_of(registered ? "ping" : "health");
   if (error && error->kind() == ErrorKind::kConfig) return State::kUnusable;
@@ -203,6 +213,8 @@ bool Status::api_version_differs() const {
   const auto order = compare_versions(health->api_version, kApiVersion);
   return order ? *order != std::strong_ordering::equal : health->api_version != kApiVersion;
 }
+
+bool Status::clock_unreadable() const { return health && !parse_rfc3339(health->time); }
 
 bool Status::outdated(const provider::Found& provider) const {
   const auto latest = latest_providers.find(provider.manifest.name);

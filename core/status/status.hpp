@@ -28,7 +28,9 @@ struct Machine {
 
 // One thing that was asked of somebody, for the list of checks.
 struct Check {
-  std::string name;  // "local", "health", "credentials", "ping", "latest-version", "latest-providers"
+  // "configuration", where it stops all others; else "local", "health", "credentials", "ping",
+  // "latest-version", "latest-providers".
+  std::string name;
   std::chrono::milliseconds took{};
   std::optional<Error> error;
   std::string request_id;  // by which the platform's log knows it; empty where nothing was sent to it
@@ -44,7 +46,7 @@ enum class State {
   kNotRegistered,  // nothing to prove it with
   kRejected,       // the platform answered no
   kUnreachable,    // the platform could not be asked, or gave no answer that makes sense
-  kUnusable,       // the credentials are none
+  kUnusable,       // the configuration cannot be used, or its credentials are none
 };
 const char* to_string(State state);
 
@@ -64,8 +66,8 @@ struct Status {
   std::optional<std::chrono::nanoseconds>
       clock_skew;  // the platform's clock minus ours, where they differ too much
   std::optional<std::chrono::nanoseconds> round_trip;    // where it took too long
-  const provider::Inventory* providers = nullptr;        // the runtime's
-  const provider::IsolationPolicy* isolation = nullptr;  // the runtime's
+  const provider::Inventory* providers = nullptr;        // the runtime's; null: not looked for
+  const provider::IsolationPolicy* isolation = nullptr;  // the runtime's, with the providers
   std::vector<Check> checks;                             // in a fixed order
 
   // The error of the check of that name; null when it went well or was not made.
@@ -73,11 +75,15 @@ struct Status {
   State state() const;
   bool newer_version_available() const;
   bool api_version_differs() const;
+  bool clock_unreadable() const;  // the platform told a time, but in no form that we know
   bool outdated(const provider::Found& provider) const;
 };
 
 // Everything is asked at the same time, inside the runtime's deadline. What fails is in `checks`.
 Status gather(runtime::Runtime& runtime);
+
+// What is known where the configuration cannot be used: where it is, and why.
+Status unusable(config::Source source, Error why);
 
 std::string render_text(const Status& status, const terminal::Style& style);
 std::string render_json(const Status& status);

@@ -124,6 +124,10 @@ ConfigLine config_line(const config::Source& source) {
 
 std::string render_text(const Status& s, const terminal::Style& style) {
   Report report(style);
+  if (const Error* error = s.error_of("configuration")) {
+    report.fail(printable(error->message()));
+    return report.text;
+  }
   const ConfigLine line = config_line(s.source);
   line.warning ? report.warn(line.text) : report.info(line.text);
   if (const Error* error = s.error_of("health")) report.failed("could not check upstream health", *error);
@@ -136,7 +140,7 @@ std::string render_text(const Status& s, const terminal::Style& style) {
   platform(report, s);
   registration(report, s);
   if (s.round_trip) report.warn("detected very long round-trip times: " + duration_text(*s.round_trip));
-  if (s.health && !parse_rfc3339(s.health->time)) report.warn("cannot run clock skew check");
+  if (s.clock_unreadable()) report.warn("cannot run clock skew check");
   if (s.clock_skew) report.warn("possible clock skew detected: " + duration_text(*s.clock_skew));
   return report.text;
 }

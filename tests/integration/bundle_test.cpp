@@ -130,6 +130,28 @@ TEST_F(BundleTest, AddressesKeepTheirSecrets) {
   EXPECT_EQ(all.find("hunter"), std::string::npos) << all;
 }
 
+TEST_F(BundleTest, IsWrittenOfAConfigurationThatCannotBeUsed) {
+  const auto config = user.home().write(".config/mondoo/mondoo.yml", "private_key: [oops\n");
+  const auto file = user.home() / "report.tar.gz";
+  const RunResult status = user.run({"status", "--bundle", file});
+  EXPECT_EQ(status.exit_code, 78);
+  EXPECT_EQ(status.out, "");
+  EXPECT_TRUE(status.err.starts_with("→ wrote " + file.string())) << status.err;
+  EXPECT_NE(status.err.find("\nx " + config.string() + ":"), std::string::npos) << status.err;
+  const auto files = unpack(file);
+  ASSERT_EQ(files.size(), 4u);
+  rapidjson::Document report;
+  EXPECT_FALSE(report.Parse(files.at("status.json").c_str()).HasParseError());
+  EXPECT_STREQ(report["client"]["state"].GetString(), "unusable");
+  EXPECT_TRUE(files.at("status.txt").starts_with("x " + config.string() + ":")) << files.at("status.txt");
+  EXPECT_TRUE(files.contains("versions.txt"));
+
+  const auto missing =
+      user.run({"status", "--bundle", user.home() / "other.tar.gz", "--config", "/dev/null"});
+  EXPECT_EQ(missing.exit_code, 78);
+  EXPECT_TRUE(std::filesystem::exists(user.home() / "other.tar.gz"));
+}
+
 TEST_F(BundleTest, ReplacesNothing) {
   const auto file = user.home().write("precious", "data");
   const RunResult status = user.run({"status", "--bundle", file, "--timeout", "1s"});

@@ -451,6 +451,43 @@ void expect_valid(const RunResult& json, const std::string& state, int exit_code
   EXPECT_NE(json.out.find("\"state\": \"" + state + "\""), std::string::npos) << json.out;
 }
 
+TEST_F(StatusTest, ConfigurationThatCannotBeUsedFitsTheSchemaToo) {
+  const auto file = user.home().write(".config/mondoo/mondoo.yml", "mrn: ok\nprivate_key: [oops\n");
+  const auto expect_unusable = [&](const std::string& message, const std::string& path) {
+    const RunResult run = user.run({"status", "-o", "json"});
+    expect_valid(run, "unusable", 78);
+    const auto json = parse(run.out);
+    const auto& client = json["client"];
+    EXPECT_STREQ(client["pingPongError"]["kind"].GetString(), "config");
+    EXPECT_NE(std::string(client["pingPongError"]["message"].GetString()).find(message), std::string::npos)
+        << run.out;
+    EXPECT_EQ(client["config"].HasMember("path") ? client["config"]["path"].GetString() : "", path);
+    EXPECT_FALSE(client["config"]["loaded"].GetBool());
+    EXPECT_TRUE(run.err.starts_with("x ")) << run.err;
+  };
+  expect_unusable(file.string() + ":", file);
+  EXPECT_EQ(YAML::Load(user.run({"status", "-o", "yaml"}).out)["client"]["state"].as<std::string>(),
+            "unusable");
+  user.env["MONDOO_OUTPUT"] = "json";
+  expect_valid(user.run({"status"}), "unusable", 78);
+  user.env.erase("MONDOO_OUTPUT");
+  user.home().write(".config/mondoo/mondoo.yml", "output: json\nlog: {format: json}\nmrn: [x]\n");
+  const RunResult as_the_file_has_it = user.run({"status"});
+  expect_valid(as_the_file_has_it, "unusable", 78);
+  EXPECT_NE(as_the_file_has_it.err.find("\"level\":\"error\""), std::string::npos) << as_the_file_has_it.err;
+
+  std::filesystem::remove(file);
+  std::filesystem::create_directory(file);
+  expect_unusable("found a folder", file);
+  user.env["MONDOO_CONFIG_BASE64"] = "?";
+  expect_unusable("MONDOO_CONFIG_BASE64 is not base64", "");
+  user.env.erase("MONDOO_CONFIG_BASE64");
+
+  std::filesystem::remove(file);
+  user.home().write(".config/mondoo/mondoo.yml", "providers_lock: /nonexistent/providers.lock\n");
+  expect_unusable("/nonexistent/providers.lock", file);
+}
+
 TEST_F(StatusTest, EveryStateFitsTheSchema) {
   const Argv json = {"status", "-o", "json", "--timeout", "3s"};
   {
