@@ -11,6 +11,7 @@ namespace cnspec::cli {
 namespace {
 
 constexpr std::chrono::seconds kOthers{60};
+constexpr std::chrono::minutes kUnasked{10};  // for an installation that nobody asked for
 
 // Whoever may answer in the registry's place decides what runs here.
 void warn_if_unverified(const packages::InstalledFrom& done) {
@@ -118,7 +119,7 @@ bool install_named(Globals& globals, const RegistryFlags& flags, const std::vect
 Result<std::string> install_missing(const runtime::Runtime& runtime, const std::string& name,
                                     bool limited_in_time) {
   runtime::Options options = runtime.options();
-  if (!limited_in_time) options.timeout = kNoTimeout;
+  if (!limited_in_time) options.timeout = kUnasked;
   auto own = runtime::Runtime::create(std::move(options));
   if (!own) return fail(own.error());
   // Nobody asked for the registry, so what is wrong with it is no mistake of the user's.

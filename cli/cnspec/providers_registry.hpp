@@ -12,7 +12,7 @@
 
 namespace cnspec::cli {
 
-// Downloads take as long as they take; only silence ends them. --timeout limits the command as a whole.
+// Downloads take as long as they take: silence or a hopeless pace ends them, and --timeout the whole command.
 inline constexpr std::chrono::hours kNoTimeout{24 * 7};
 
 struct RegistryFlags {

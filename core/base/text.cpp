@@ -30,6 +30,15 @@ std::size_t sequence(std::string_view s) {
   return 0;
 }
 
+// Of a valid sequence: what turns the direction of the text around it, so that a line reads as another one.
+bool turns_direction(std::string_view s) {
+  if (s == "\xd8\x9c") return true;
+  if (s.size() != 3 || s[0] != '\xe2') return false;
+  const auto second = static_cast<std::uint8_t>(s[1]), third = static_cast<std::uint8_t>(s[2]);
+  if (second == 0x80) return third == 0x8e || third == 0x8f || (third >= 0xaa && third <= 0xae);
+  return second == 0x81 && third >= 0xa6 && third <= 0xa9;
+}
+
 }  // namespace
 
 bool is_utf8(std::string_view text) {
@@ -57,20 +66,21 @@ std::string printable(std::string_view text) {
   out.reserve(text.size());
   while (!text.empty()) {
     const std::size_t length = sequence(text);
-    const auto first = static_cast<std::uint8_t>(text.front());
-    const bool c1 = length == 2 && first == 0xc2 && static_cast<std::uint8_t>(text[1]) < 0xa0;
-    if (length == 0 || first < 0x20 || first == 0x7f || c1) {
-      char escaped[8];
-      if (first == '\n' || first == '\t') {
-        std::snprintf(escaped, sizeof escaped, "\\%c", first == '\n' ? 'n' : 't');
-      } else {
-        std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned>(first));
+    const std::string_view one = text.substr(0, std::max<std::size_t>(length, 1));
+    text.remove_prefix(one.size());
+    const auto first = static_cast<std::uint8_t>(one.front());
+    const bool c1 = length == 2 && first == 0xc2 && static_cast<std::uint8_t>(one[1]) < 0xa0;
+    if (one == "\n" || one == "\t") {
+      out += one == "\n" ? "\\n" : "\\t";
+    } else if (length == 0 || first < 0x20 || first == 0x7f || c1 || turns_direction(one)) {
+      for (const char c : one) {
+        char escaped[8];
+        std::snprintf(escaped, sizeof escaped, "\\x%02x",
+                      static_cast<unsigned>(static_cast<std::uint8_t>(c)));
+        out += escaped;
       }
-      out += escaped;
-      text.remove_prefix(1);
     } else {
-      out += text.substr(0, length);
-      text.remove_prefix(length);
+      out += one;
     }
   }
   return out;

@@ -12,7 +12,8 @@ bool is_utf8(std::string_view text);
 // Every byte that is not part of valid UTF-8 becomes U+FFFD.
 std::string to_utf8(std::string_view bytes);
 
-// For one line of output: control characters and invalid UTF-8 become \n, \t or \xNN.
+// For one line of output: invalid UTF-8 and control characters, those of the direction of writing too, become
+// \n, \t or \xNN.
 std::string printable(std::string_view text);
 
 // A value behind "key=": quoted when a reader could not tell where it ends.

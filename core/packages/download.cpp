@@ -110,7 +110,8 @@ Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadL
     if (!next) return fail(next.error());
     url = std::move(*next);
   }
-  const upstream::DownloadLimits until{limits.size, limits.silence, deadline};
+  const upstream::DownloadLimits until{
+      .size = limits.size, .max_silence = limits.silence, .deadline = deadline};
   return runtime.run(upstream::download(*transport, std::move(url), fd, until, std::move(progress)));
 }
 

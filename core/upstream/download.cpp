@@ -13,10 +13,12 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/fd.hpp"
 #include "base/log.hpp"
+#include "base/time.hpp"
 #include "base/url.hpp"
 #include "upstream/registry_answers.hpp"
 #include "upstream/send.hpp"
@@ -52,6 +54,12 @@ bool write_at(int fd, std::string_view bytes, std::uint64_t offset) {
 
 Error too_large(const std::string& url, std::uint64_t max_size) {
   return Error(url + ": it has more than " + std::to_string(max_size) + " bytes", ErrorKind::kInvalid);
+}
+Error too_slow(const std::string& url, std::uint64_t received, std::chrono::milliseconds time,
+               std::uint64_t least_pace) {
+  return Error(url + ": it comes too slowly: " + std::to_string(received) + " bytes in " +
+                   duration_text(time) + ", expected " + std::to_string(least_pace) + " a second at least",
+               ErrorKind::kTimeout);
 }
 Error not_stored(const std::string& url) {
   return Error(url + ": what comes cannot be stored: " + std::strerror(errno))
@@ -89,8 +97,35 @@ Result<void> copy_from_folder(const std::string& url, int fd, std::uint64_t max_
   return result;
 }
 
+// What keeps coming, but would never end. Looked at as bytes come: when none do, that is silence.
+class Pace {
+ public:
+  explicit Pace(const DownloadLimits& limits) : least_(limits.least_pace), window_(2 * limits.max_silence) {}
+
+  std::optional<Error> add(std::size_t bytes, const std::string& url) {
+    received_ += bytes;
+    const auto now = std::chrono::steady_clock::now();
+    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(now - since_);
+    if (time < window_) return std::nullopt;
+    const auto enough = least_ * static_cast<std::uint64_t>(window_.count()) / 1000;
+    if (received_ < enough) return too_slow(url, received_, time, least_);
+    received_ = 0;
+    since_ = now;
+    return std::nullopt;
+  }
+
+ private:
+  std::uint64_t least_;  // bytes a second
+  std::chrono::milliseconds window_;
+  std::uint64_t received_ = 0;  // bytes in the window
+  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
+};
+
 // Shared with the sink of the exchange under way.
 struct Transfer {
+  explicit Transfer(const DownloadLimits& limits) : pace(limits) {}
+
+  Pace pace;
   std::string url;
   std::string shown;  // in messages
   int fd;
@@ -138,6 +173,7 @@ struct Transfer {
     if (!begun) begin(head);
     if (!problem && bytes.size() > max_size - done) problem = too_large(shown, max_size);
     if (!problem && !write_at(fd, bytes, done)) problem = not_stored(shown);
+    if (!problem) problem = pace.add(bytes.size(), shown);
     if (problem) return false;
     done += bytes.size();
     moved = moved || done > furthest;
@@ -194,7 +230,10 @@ Next judge(Transfer& transfer, Result<Response> answer, const DownloadLimits& li
   why = answer.error();
   const bool over = std::chrono::steady_clock::now() >= limits.deadline;
   const bool hopeless = why.kind() == ErrorKind::kConfig || why.kind() == ErrorKind::kCancelled;
-  return transfer.done > 0 && !over && !hopeless ? Next::kAgain : Next::kFailed;
+  if (transfer.done == 0 || hopeless) return Next::kFailed;
+  if (!over) return Next::kAgain;
+  if (why.kind() != ErrorKind::kTimeout) why = Error::wrap("there is no time left to go on", std::move(why));
+  return Next::kFailed;
 }
 
 Error broken_off(const Transfer& transfer, Error why) {
@@ -229,7 +268,7 @@ std::filesystem::path file_url_path(std::string_view url) {
 Task<void> download(transport::Transport* transport, std::string url, int fd, DownloadLimits limits,
                     DownloadProgress progress) {
   if (url.starts_with(kFileUrl)) co_return copy_from_folder(url, fd, limits.size, progress);
-  auto transfer = std::make_shared<Transfer>();
+  auto transfer = std::make_shared<Transfer>(limits);
   transfer->shown = shown_url(url);
   transfer->url = std::move(url);
   transfer->fd = fd;

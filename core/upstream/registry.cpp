@@ -136,7 +136,8 @@ Task<bool> Registry::has(std::string path) {
 }
 
 Task<void> Registry::download(std::string path, int fd, std::uint64_t max_size, Progress progress) {
-  const DownloadLimits limits{max_size, options_.max_silence, options_.deadline};
+  const DownloadLimits limits{
+      .size = max_size, .max_silence = options_.max_silence, .deadline = options_.deadline};
   return upstream::download(transport_, url(path), fd, limits, std::move(progress));
 }
 

@@ -879,6 +879,82 @@ TEST_F(FaultyTest, GivesUpWhenNothingComes) {
   EXPECT_NE(limited.err.find(package + ": timed out after "), limited.err.npos) << limited.err;
 }
 
+// Time passes as the server wants it: 25 seconds with each answer, which is a part of the whole.
+class SlowTest : public FaultyTest {
+ protected:
+  SlowTest() {
+    user_.env["LD_PRELOAD"] = WRONG_CLOCK;
+    user_.env["PASSED"] = passed_.string();
+  }
+  void trickle(const std::string& version, std::size_t step) {
+    instead(target(version), [this, step](const HttpRequest& request) -> HttpResponse {
+      constexpr std::size_t kWhole = 100 << 20;
+      work_.write("passed.next", std::to_string(now_ += 25));
+      fs::rename(work_ / "passed.next", passed_);
+      const std::string range = request.header("range");
+      const std::size_t at = range.empty() ? 0 : std::stoul(range.substr(6));
+      const std::string place =
+          "bytes " + std::to_string(at) + "-" + std::to_string(kWhole - 1) + "/" + std::to_string(kWhole);
+      const std::string head =
+          (at == 0 ? std::string("HTTP/1.1 200 OK\r\n")
+                   : "HTTP/1.1 206 Partial Content\r\nContent-Range: " + place + "\r\n") +
+          "ETag: \"1\"\r\nContent-Length: " + std::to_string(kWhole - at) + "\r\n\r\n";
+      return {.body = head + std::string(step, 'x'), .fault = Fault::kRaw};
+    });
+  }
+
+ private:
+  const fs::path passed_ = work_.write("passed", "0");
+  int now_ = 0;  // of the server's thread
+};
+
+TEST_F(SlowTest, GivesUpWhenTooLittleComes) {
+  must(providers({"install", "hello"}));
+  must(providers({"lock", "hello"}));
+  fs::rename(lock(), work_ / "kept.lock");
+  release("1.1.0");
+  trickle("1.0.0", 100);
+  trickle("1.1.0", 100);
+  const std::string before = listing(user_.home().path());
+  const auto gives_up = [&](const Argv& args, const std::string& begin) {
+    const RunResult result = providers(args);
+    EXPECT_EQ(result.exit_code, 1) << result.out;
+    EXPECT_TRUE(result.err.starts_with(begin + "the download broke off after 200 of 104857600 bytes: "))
+        << result.err;
+    EXPECT_NE(result.err.find(".tar.xz: it comes too slowly: 300 bytes in 1m"), result.err.npos)
+        << result.err;
+    EXPECT_TRUE(result.err.ends_with("s, expected 1024 a second at least\n")) << result.err;
+    EXPECT_EQ(listing(user_.home().path()), before);
+  };
+  gives_up({"install", "hello"}, "x hello is not installed: ");
+  gives_up({"update"}, "x hello 1.0.0 is not updated to 1.1.0: ");
+  gives_up({"lock", "hello"}, "x ");
+  gives_up({"install", "--url", server_->url() + target("1.1.0")}, "x ");
+  user_.env["MONDOO_PROVIDERS_LOCK"] = (work_ / "kept.lock").string();
+  gives_up({"mirror", (work_ / "mirror").string()}, "x the mirror is not complete: ");
+}
+
+TEST_F(SlowTest, GivesUpWhatNobodyAskedFor) {
+  const auto gives_up = [&] {
+    const RunResult result = user_.run({"discover", "hello", "you"});
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_TRUE(
+        result.err.starts_with("x no installed provider has a connector hello, and the provider hello could "
+                               "not be installed: the download broke off after "))
+        << result.err;
+    EXPECT_FALSE(fs::exists(dir()));
+    return result.err;
+  };
+  trickle("1.0.0", 100);
+  const std::string slow = gives_up();
+  EXPECT_NE(slow.find(": it comes too slowly: 300 bytes in 1m"), slow.npos) << slow;
+  trickle("1.0.0", 100'000);
+  const std::size_t asked = requests_of(target("1.0.0")).size();
+  const std::string endless = gives_up();
+  EXPECT_NE(endless.find(": there is no time left to go on: "), endless.npos) << endless;
+  EXPECT_LE(requests_of(target("1.0.0")).size(), asked + 24);
+}
+
 TEST_F(FaultyTest, LeavesNothingBehindWhenItIsInterrupted) {
   always(target("1.0.0"), {.body = std::string(1 << 20, 'x'), .fault = Fault::kDrip});
   const std::string before = listing(user_.home().path());

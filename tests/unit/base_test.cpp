@@ -191,6 +191,14 @@ TEST(TextTest, MakesAnythingPrintableOnOneLine) {
                       "31m")
                 .substr(0, 4),
             "\\xc2");  // CSI of the C1 set
+  for (const char* turn : {"\u061c", "\u200e", "\u200f", "\u202a", "\u202b", "\u202c", "\u202d", "\u202e",
+                           "\u2066", "\u2067", "\u2068", "\u2069"}) {
+    EXPECT_EQ(printable(turn).substr(0, 2), "\\x");
+    EXPECT_EQ(printable(turn).find_first_of("\xd8\xe2"), std::string::npos) << turn;
+  }
+  EXPECT_EQ(printable("\u202e"), "\\xe2\\x80\\xae");
+  EXPECT_EQ(printable("\u200d\u2010\u2029\u202f\u2065\u206a\u0627"),
+            "\u200d\u2010\u2029\u202f\u2065\u206a\u0627");
 }
 
 TEST(TextTest, QuotesValuesThatHaveNoEnd) {
