@@ -21,7 +21,9 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
+// Of one answer, those of interim ones included.
 constexpr std::size_t kMaxHeaders = 256;
+constexpr std::size_t kMaxHeaderBytes = 64 << 10;
 
 std::string host_of(std::string_view url) {
   const std::string_view place = split_url(url).place;
@@ -58,6 +60,8 @@ struct Exchange {
   std::unique_ptr<curl_slist, ListCleanup> headers;
   Steady::time_point started = Steady::now();
   std::size_t received = 0;  // bytes of the body
+  std::size_t headers_received = 0, header_bytes = 0;
+  bool let_through = false;  // by the proxy, on a new connection
   bool too_large = false;
   bool sink_full = false;
   bool too_many_headers = false;
@@ -130,7 +134,6 @@ class CurlEngine final : public Engine {
     set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
     set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     set(CURLOPT_FOLLOWLOCATION, 0L);
-    set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     set(CURLOPT_ERRORBUFFER, x.error);
     set(CURLOPT_PRIVATE, &x);
     set(CURLOPT_URL, r.url.c_str());
@@ -138,6 +141,9 @@ class CurlEngine final : public Engine {
     set(CURLOPT_WRITEDATA, &x);
     set(CURLOPT_HEADERFUNCTION, &CurlEngine::on_header);
     set(CURLOPT_HEADERDATA, &x);
+    set(CURLOPT_NOPROGRESS, 0L);
+    set(CURLOPT_XFERINFOFUNCTION, &CurlEngine::on_progress);
+    set(CURLOPT_XFERINFODATA, &x);
     if (!options_.user_agent.empty()) set(CURLOPT_USERAGENT, options_.user_agent.c_str());
     if (r.repeat == Request::Repeat::kNever) set(CURLOPT_FRESH_CONNECT, 1L);
     if (r.deadline != Deadline::max()) {
@@ -263,19 +269,34 @@ class CurlEngine final : public Engine {
     auto& x = *static_cast<Exchange*>(self);
     size *= count;
     const std::string_view line = trim({data, size});
+    x.header_bytes += size;
+    if (line.find(':') != line.npos) ++x.headers_received;
+    x.too_many_headers = x.headers_received > kMaxHeaders || x.header_bytes > kMaxHeaderBytes;
+    if (x.too_many_headers) return 0;
+    const bool ended = *data == '\r' || *data == '\n';
+    if (asks_for_a_tunnel(x)) return ended && !is_let_through(x) ? 0 : size;
     if (line.starts_with("HTTP/")) {
       x.response.headers.clear();  // of an interim answer
     } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
-      if (x.response.headers.size() >= kMaxHeaders) {
-        x.too_many_headers = true;
-        return 0;
-      }
       std::string name(line.substr(0, colon));
       std::transform(name.begin(), name.end(), name.begin(),
                      [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
       x.response.headers.emplace_back(std::move(name), trim(line.substr(colon + 1)));
     }
     return size;
+  }
+
+  // At the end of the headers of a proxy that was asked for a tunnel. What else it says is not read, since
+  // libcurl reads it byte by byte and does nothing else as long as something comes.
+  static bool is_let_through(Exchange& x) {
+    x.let_through = number(x, CURLINFO_HTTP_CONNECTCODE) / 100 == 2;
+    x.headers_received = x.header_bytes = 0;
+    return x.let_through;
+  }
+
+  // Also called while libcurl reads such an answer and the loop cannot end what has no time left.
+  static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+    return Steady::now() > static_cast<const Exchange*>(self)->request.deadline ? 1 : 0;
   }
 
   static int on_socket(CURL*, curl_socket_t fd, int what, void* self, void*) {
@@ -301,7 +322,9 @@ class CurlEngine final : public Engine {
       const auto it = exchanges_.find(message->easy_handle);
       if (it == exchanges_.end()) continue;
       const CURLcode code = message->data.result;
-      finish(it->first, outcome(*it->second, code), connection(*it->second, code));
+      Exchange& x = *it->second;
+      if (code == CURLE_RECV_ERROR && is_beyond_libcurls_limit(x)) x.too_many_headers = true;
+      finish(it->first, outcome(x, code), connection(x, code));
     }
   }
 
@@ -323,7 +346,13 @@ class CurlEngine final : public Engine {
     done(std::move(result), connection);
   }
 
+  // "CONNECT response too large" of one line, "Too large response headers" of all.
+  static bool is_beyond_libcurls_limit(const Exchange& x) {
+    return std::string_view(x.error).find("oo large") != std::string_view::npos;
+  }
+
   static Connection connection(const Exchange& x, CURLcode code) {
+    if (x.too_many_headers) return Connection::kHeld;
     const long error = number(x, CURLINFO_OS_ERRNO);
     switch (code) {
       case CURLE_COULDNT_CONNECT: return error == ECONNREFUSED ? Connection::kRefused : Connection::kBroke;
@@ -377,11 +406,15 @@ class CurlEngine final : public Engine {
   // Through a SOCKS proxy, or one that opened a way to the server when asked for it.
   static bool tunnels(const Exchange& x) { return x.proxy && (socks(x) || secure(x)); }
 
+  // Whether the way to the server is not open yet: it may be so from before.
+  static bool asks_for_a_tunnel(const Exchange& x) {
+    return tunnels(x) && !socks(x) && !x.let_through && time(x, CURLINFO_PRETRANSFER_TIME_T) == 0;
+  }
+
   // Whether what failed lies between us and the proxy.
   static bool at_proxy(const Exchange& x, CURLcode code) {
-    if (!tunnels(x)) return true;
-    if (time(x, CURLINFO_PRETRANSFER_TIME_T) != 0) return false;  // the way is open, perhaps from before
-    return socks(x) ? code == CURLE_PROXY || !connected(x) : number(x, CURLINFO_HTTP_CONNECTCODE) / 100 != 2;
+    if (!socks(x)) return !tunnels(x) || asks_for_a_tunnel(x);
+    return time(x, CURLINFO_PRETRANSFER_TIME_T) == 0 && (code == CURLE_PROXY || !connected(x));
   }
 
   // libcurl's time of connecting includes the TLS handshake; the address is known when TCP is connected.
@@ -403,8 +436,8 @@ class CurlEngine final : public Engine {
                    ErrorKind::kTimeout);
     }
     const auto patience =
-        std::max(std::chrono::duration_cast<std::chrono::milliseconds>(x.request.deadline - x.started),
-                 std::chrono::milliseconds(0));
+        std::chrono::duration_cast<std::chrono::milliseconds>(x.request.deadline - x.started);
+    if (patience.count() <= 0) return about(x, "no time was left for it", ErrorKind::kTimeout);
     Error error =
         about(x, "timed out after " + duration_text(patience) + ", " + waited_for(x), ErrorKind::kTimeout);
     for (const auto& [name, value] : x.request.headers) {
@@ -448,6 +481,7 @@ class CurlEngine final : public Engine {
   static Error describe(const Exchange& x, CURLcode code) {
     const std::string host = server(x);
     const std::string detail = detail_of(x, code);
+    if (x.too_many_headers) return about(x, "the answer has too many headers", ErrorKind::kInvalid);
     switch (code) {
       case CURLE_URL_MALFORMAT: return about(x, "not a usable URL", ErrorKind::kInvalid);
       case CURLE_UNSUPPORTED_PROTOCOL:
@@ -474,8 +508,8 @@ class CurlEngine final : public Engine {
                        ErrorKind::kInvalid);
         }
         if (x.sink_full) return about(x, "not wanted any more", ErrorKind::kCancelled);
-        if (x.too_many_headers) return about(x, "the answer has too many headers", ErrorKind::kInvalid);
         return about(x, detail, ErrorKind::kFailed);
+      case CURLE_ABORTED_BY_CALLBACK:  // which looks at the deadline
       case CURLE_OPERATION_TIMEDOUT: return timeout_error(x);
       default: return about(x, detail, ErrorKind::kUnavailable);
     }
@@ -484,6 +518,11 @@ class CurlEngine final : public Engine {
   static Error describe_proxy(const Exchange& x, CURLcode code) {
     const std::string proxy = proxy_name(x);
     const std::string detail = detail_of(x, code);
+    if (x.too_many_headers) {
+      const std::string whose = tunnels(x) ? proxy : proxy + ", or of what is behind it,";
+      return about(x, "the answer of " + whose + " has too many headers", ErrorKind::kUnavailable);
+    }
+    if (code == CURLE_ABORTED_BY_CALLBACK) return timeout_error(x);
     if (const long answer = number(x, CURLINFO_HTTP_CONNECTCODE)) return proxy_answered(x, answer);
     switch (code) {
       case CURLE_COULDNT_RESOLVE_PROXY:
@@ -502,7 +541,9 @@ class CurlEngine final : public Engine {
       case CURLE_UNSUPPORTED_PROTOCOL:
       case CURLE_WEIRD_SERVER_REPLY:
         return about(x, proxy + " did not answer as a proxy does", ErrorKind::kUnavailable);
-      case CURLE_WRITE_ERROR:
+      case CURLE_WRITE_ERROR:  // of a tunnel, of which it said neither yes nor no
+        if (tunnels(x)) return about(x, proxy + " did not answer as a proxy does", ErrorKind::kUnavailable);
+        return describe(x, code);
       case CURLE_PARTIAL_FILE:
       case CURLE_SSL_CACERT_BADFILE:
       case CURLE_OPERATION_TIMEDOUT:

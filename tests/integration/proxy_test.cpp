@@ -17,6 +17,8 @@
 namespace cnspec::test {
 namespace {
 
+using Fault = HttpResponse::Fault;
+
 constexpr char kPassword[] = "se:cr@t/%";
 constexpr char kPasswordInUrl[] = "se%3Acr%40t%2F%25";
 
@@ -88,15 +90,26 @@ class Squid : public Proxy {
       tls = " tls-cert=" + folder_.write("chain.pem", certificate->chain, 0644).string() +
             " tls-key=" + folder_.write("key.pem", certificate->key, 0644).string();
     }
-    start({"/usr/sbin/squid", "-N", "-d", "1", "-f"}, "Socket connections at", [&](unsigned short port) {
-      return listen + std::to_string(port) + tls +
-             "\nauth_param basic program /usr/lib/squid/basic_ncsa_auth " + users.string() +
-             "\nauth_param basic children 1 startup=1\nacl known proxy_auth REQUIRED\nacl closed port 1\n"
-             "http_access deny closed\nhttp_access allow known\nhttp_access deny all\nhosts_file " +
-             hosts.string() +
-             "\npid_filename none\naccess_log none\ncache_log /dev/null\ncache deny all\npinger_enable off\n"
-             "shutdown_lifetime 0 seconds\nvisible_hostname squid.test\ncoredump_dir /tmp\n";
-    });
+    static int number = 0;
+    name_ = "cnspectest" + std::to_string(::getpid()) + "n" + std::to_string(++number);
+    start(
+        {"/usr/sbin/squid", "-n", name_, "-N", "-d", "1", "-f"}, "Socket connections at",
+        [&](unsigned short port) {
+          return listen + std::to_string(port) + tls +
+                 "\nauth_param basic program /usr/lib/squid/basic_ncsa_auth " + users.string() +
+                 "\nauth_param basic children 1 startup=1\nacl known proxy_auth REQUIRED\nacl closed port 1\n"
+                 "http_access deny closed\nhttp_access allow known\nhttp_access deny all\nhosts_file " +
+                 hosts.string() +
+                 "\npid_filename none\naccess_log none\ncache_log /dev/null\ncache deny all\npinger_enable "
+                 "off\n"
+                 "shutdown_lifetime 0 seconds\nvisible_hostname squid.test\ncoredump_dir /tmp\n";
+        });
+  }
+  ~Squid() override {
+    stop();
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+      if (entry.path().filename().string().starts_with(name_ + "-")) std::filesystem::remove(entry.path());
+    }
   }
   std::string url(const std::string& user = std::string("me:") + kPasswordInUrl) const {
     return (tls_ ? "https://" : "http://") + (user.empty() ? "" : user + "@") +
@@ -105,6 +118,8 @@ class Squid : public Proxy {
 
  private:
   bool tls_;
+  // Of its own: squids of one name share memory, and what a killed one leaves in it stops the next.
+  std::string name_;
 };
 
 class Dante : public Proxy {
@@ -418,7 +433,6 @@ TEST_F(ProxyTest, DoesNotPassOn) {
 }
 
 TEST_F(ProxyTest, BehavesBadly) {
-  using Fault = HttpResponse::Fault;
   log_in();
   const auto set = [&](HttpResponse response) {
     user.env["HTTPS_PROXY"] = scripted(std::move(response));
@@ -434,9 +448,29 @@ TEST_F(ProxyTest, BehavesBadly) {
   expect_fault(who);
   who = set({.body = "SSH-2.0-OpenSSH_9.2\r\n", .fault = Fault::kRaw});
   expect_fault(who);
+  who = set({.status = 407, .fault = Fault::kEndless});  // of a page nobody needs the end
+  expect_fault(who + "wants a user and a password (HTTP 407)");
   // A way that leads nowhere: the "server" behind it speaks no TLS.
   who = set({.body = "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 400 Bad Request\r\n\r\n", .fault = Fault::kRaw});
   expect_fault(platform_->url().substr(8) + " ");
+}
+
+// libcurl reads what a proxy says of a tunnel a byte at a time, and nothing else as long as something comes.
+TEST_F(ProxyTest, HeadersWithoutEnd) {
+  log_in();
+  for (const std::string& flood :
+       {std::string("X-1: y\r\n"), "X-1: " + std::string(10'000, 'y') + "\r\n", std::string(1 << 20, 'y')}) {
+    for (const int status : {200, 403}) {
+      const std::string url = scripted({.status = status, .body = flood, .fault = Fault::kEndlessHeaders});
+      user.env["HTTPS_PROXY"] = "http://me:hunter2@" + url.substr(7);
+      expect_fault("the answer of the proxy " + url + " (HTTPS_PROXY) has too many headers");
+    }
+  }
+  // Of a request that it passes on, somebody else may have sent them.
+  user.env["MONDOO_API_ENDPOINT"] = "http://platform.test";
+  user.env["HTTP_PROXY"] = scripted({.body = "X-1: y\r\n", .fault = Fault::kEndlessHeaders});
+  expect_fault("the answer of the proxy " + server_->url() +
+               " (HTTP_PROXY), or of what is behind it, has too many headers");
 }
 
 TEST_F(ProxyTest, Hangs) {

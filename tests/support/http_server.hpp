@@ -37,13 +37,14 @@ struct HttpResponse {
   // What is done instead of answering well.
   enum class Fault {
     kNone,
-    kClose,    // closes the connection without an answer
-    kReset,    // the same with a TCP reset
-    kSilence,  // never answers and keeps the connection open
-    kRaw,      // sends `body` as it is, in place of a whole answer, and closes
-    kCut,      // announces the whole body, sends half of it and closes
-    kDrip,     // one byte of the body every 10 ms, without end after its last one
-    kEndless,  // a chunked body without end, as fast as it is taken
+    kClose,           // closes the connection without an answer
+    kReset,           // the same with a TCP reset
+    kSilence,         // never answers and keeps the connection open
+    kRaw,             // sends `body` as it is, in place of a whole answer, and closes
+    kCut,             // announces the whole body, sends half of it and closes
+    kDrip,            // one byte of the body every 10 ms, without end after its last one
+    kEndless,         // a chunked body without end, as fast as it is taken
+    kEndlessHeaders,  // `body` among the headers, again and again without end, as fast as it is taken
   };
 
   int status = 200;

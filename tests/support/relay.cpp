@@ -3,6 +3,7 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <deque>
@@ -80,8 +81,11 @@ class Lane : public std::enable_shared_from_this<Lane> {
 }  // namespace
 
 struct Relay::State {
-  State(unsigned short port, std::chrono::milliseconds time)
-      : acceptor(loop, tcp::endpoint(asio::ip::address_v4::loopback(), 0)), to_port(port), delay(time) {
+  State(unsigned short port, std::chrono::milliseconds time, std::string words)
+      : acceptor(loop, tcp::endpoint(asio::ip::address_v4::loopback(), 0)),
+        to_port(port),
+        delay(time),
+        greeting(std::move(words)) {
     own_port = acceptor.local_endpoint().port();
     accept();
     thread = std::thread([this] { loop.run(); });
@@ -102,11 +106,25 @@ struct Relay::State {
       if (!refused) {
         client->set_option(tcp::no_delay(true));
         server->set_option(tcp::no_delay(true));
-        std::make_shared<Lane>(client, server, delay, Clock::now() + 3 * delay)->read();
-        std::make_shared<Lane>(server, client, delay, Clock::time_point())->read();
+        greeting.empty() ? relay(client, server) : greet(client, server);
       }
       accept();
     });
+  }
+
+  void greet(const std::shared_ptr<tcp::socket>& client, const std::shared_ptr<tcp::socket>& server) {
+    auto request = std::make_shared<std::string>();
+    asio::async_read_until(*client, asio::dynamic_buffer(*request), "\r\n\r\n",
+                           [this, client, server, request](const error_code& error, std::size_t) {
+                             error_code gone = error;
+                             if (!gone) asio::write(*client, asio::buffer(greeting), gone);
+                             if (!gone) relay(client, server);
+                           });
+  }
+
+  void relay(const std::shared_ptr<tcp::socket>& client, const std::shared_ptr<tcp::socket>& server) {
+    std::make_shared<Lane>(client, server, delay, Clock::now() + 3 * delay)->read();
+    std::make_shared<Lane>(server, client, delay, Clock::time_point())->read();
   }
 
   asio::io_context loop{1};
@@ -114,12 +132,13 @@ struct Relay::State {
   unsigned short to_port;
   unsigned short own_port = 0;
   std::chrono::milliseconds delay;
+  const std::string greeting;
   std::atomic<std::size_t> connections{0};
   std::thread thread;
 };
 
-Relay::Relay(unsigned short to_port, std::chrono::milliseconds delay)
-    : state_(std::make_unique<State>(to_port, delay)) {}
+Relay::Relay(unsigned short to_port, std::chrono::milliseconds delay, std::string greeting)
+    : state_(std::make_unique<State>(to_port, delay, std::move(greeting))) {}
 Relay::~Relay() = default;
 
 unsigned short Relay::port() const { return state_->own_port; }
