@@ -13,7 +13,7 @@ namespace {
 using provider::Value;
 using Fault = HttpResponse::Fault;
 
-constexpr const char* kPassword = "icanttellyou:@/?";
+constexpr const char* kPassword = "hunter2:@/?";
 
 HttpResponse json(std::string body) {
   return {.status = 200, .headers = {{"Content-Type", "application/json"}}, .body = std::move(body)};

@@ -22,15 +22,14 @@ struct KeyPair {
 };
 
 const std::map<std::string, KeyPair> kKeys = {
-    {"AKIDENVIRONMENT00001", {"environmentSecret/wJalrXUtnFEMI/K7MDENG", ""}},
-    {"ASIASESSION000000001", {"sessionSecret/wJalrXUtnFEMI/K7MDENG", "sessionToken/FwoGZXIvYXdzEXAMPLE=="}},
-    {"AKIDPROFILE000000001", {"profileSecret/wJalrXUtnFEMI/K7MDENG", ""}},
-    {"AKIDOTHER00000000001", {"otherSecret/wJalrXUtnFEMI/K7MDENG", ""}},
+    {"AKIDENVIRONMENT00001", {"environmentSecret/hunter2/K7MDENG", ""}},
+    {"ASIASESSION000000001", {"sessionSecret/hunter2/K7MDENG", "sessionToken/hunter2EXAMPLE=="}},
+    {"AKIDPROFILE000000001", {"profileSecret/hunter2/K7MDENG", ""}},
+    {"AKIDOTHER00000000001", {"otherSecret/hunter2/K7MDENG", ""}},
     {"ASIAINSTANCEEXAMPLE1",
-     {"instanceSecret/wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "instanceToken/IQoJb3JpZ2luX2VjEXAMPLE=="}},
+     {"instanceSecret/hunter2/K7MDENG/bPxRfiCYEXAMPLEKEY", "instanceToken/hunter2EXAMPLE=="}},
     {"ASIACONTAINEREXAMPLE",
-     {"containerSecret/wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-      "containerToken/IQoJb3JpZ2luX2VjEXAMPLE=="}},
+     {"containerSecret/hunter2/K7MDENG/bPxRfiCYEXAMPLEKEY", "containerToken/hunter2EXAMPLE=="}},
 };
 
 KeyPair role_keys() {

@@ -13,7 +13,7 @@ using Fault = HttpResponse::Fault;
 
 constexpr const char* kTenant = "31c75423-32d6-4322-88b7-c478bdde4858";
 constexpr const char* kClient = "11112222-bbbb-3333-cccc-4444dddd5555";
-constexpr const char* kSecret = "qWgdYAmab0YSkuL1qKv5bPX~s/e&c=r?t";
+constexpr const char* kSecret = "qWgdYAm-hunter2-1qKv5bPX~s/e&c=r?t";
 constexpr const char* kToken =
     "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiIsIng1dCI6Ik1uQ19WWmNBVGZNNXBP.bearer.example";
 constexpr const char* kFirst = "291bba3f-e0a5-47bc-a099-3bdcb2a50a05";
@@ -40,7 +40,7 @@ HttpResponse entra(const HttpRequest& r) {
   const bool good = r.method == "POST" && r.path() == std::string("/") + kTenant + "/oauth2/v2.0/token" &&
                     r.header("content-type") == "application/x-www-form-urlencoded" &&
                     r.body == std::string("grant_type=client_credentials&client_id=") + kClient +
-                                  "&client_secret=qWgdYAmab0YSkuL1qKv5bPX~s%2Fe%26c%3Dr%3Ft"
+                                  "&client_secret=qWgdYAm-hunter2-1qKv5bPX~s%2Fe%26c%3Dr%3Ft"
                                   "&scope=https%3A%2F%2Fmanagement.azure.com%2F.default";
   return good ? json(200, data("azure/token.json")) : json(401, data("azure/bad-secret.json"));
 }

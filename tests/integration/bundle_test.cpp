@@ -114,12 +114,12 @@ TEST_F(BundleTest, HoldsNoSecret) {
 TEST_F(BundleTest, AddressesKeepTheirSecrets) {
   HttpServer server([](const HttpRequest& request) {
     return request.method == "POST"
-               ? HttpResponse{.status = 302, .headers = {{"Location", "http://a:hunter5@b/?c"}}}
+               ? HttpResponse{.status = 302, .headers = {{"Location", "http://a:hunter2@b/?c"}}}
                : HttpResponse{.status = 404};
   });
   const std::string host = server.url().substr(7);
   user.home().write(".config/mondoo/mondoo.yml", "api_endpoint: http://svc:hunter2@" + host +
-                                                     "/?sig=hunter3\nupdates_url: http://hunter4@" + host +
+                                                     "/?sig=hunter2\nupdates_url: http://hunter2@" + host +
                                                      "\n");
   const auto file = user.home() / "report.tar.gz";
   const RunResult text = user.run({"status", "--bundle", file, "-v"});

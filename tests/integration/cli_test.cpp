@@ -116,11 +116,11 @@ TEST_F(CliTest, KnowsAValueThatWasForgottenOrGivenTwice) {
   expect_usage({"status", "-o"}, "--output: expected text, json or yaml, found nothing");
   expect_usage({"login", "--token", "--verbose"}, "--token: expected a value, found the option --verbose");
   expect_usage({"login", "--token", "--help"}, "--token: expected a value, found the option --help");
-  expect_usage({"login", "--token", "--", "SECRET"}, "--token: expected a value, found --");
+  expect_usage({"login", "--token", "--", "hunter2"}, "--token: expected a value, found --");
   expect_usage({"status", "--timeout", "1s", "--timeout", "2s"}, "--timeout: expected one value, found 2");
   expect_usage({"login", "--token", "a", "--token-file", "b"},
                "expected either --token-file or --token, found both");
-  expect_usage({"login", "-t=SECRET"}, "--token: expected -t VALUE or --token=VALUE, found -t= and a value");
+  expect_usage({"login", "-t=hunter2"}, "--token: expected -t VALUE or --token=VALUE, found -t= and a value");
   // No mistakes: a value that looks like an option, one that is empty, a flag that is given twice.
   EXPECT_EQ(user.run({"version", "--config=--verbose"}).exit_code, 0);
   const RunResult empty = user.run({"--api-proxy=", "config", "show", "-o", "json"});
@@ -143,16 +143,16 @@ TEST_F(CliTest, TwoDashesEndTheOptions) {
 
 TEST_F(CliTest, RepeatsNoMistypedSecret) {
   for (const Argv& args :
-       {Argv{"login", "--tokn", "SECRET"}, Argv{"login", "--tokn=SECRET"}, Argv{"login", "SECRET"},
-        Argv{"--token", "SECRET", "login"}, Argv{"discover", "arista", "--pasword=SECRET", "a@b"},
-        Argv{"login", "--token", "SECRET", "--nope"}, Argv{"login", "-tSECRET"}}) {
+       {Argv{"login", "--tokn", "hunter2"}, Argv{"login", "--tokn=hunter2"}, Argv{"login", "hunter2"},
+        Argv{"--token", "hunter2", "login"}, Argv{"discover", "arista", "--pasword=hunter2", "a@b"},
+        Argv{"login", "--token", "hunter2", "--nope"}, Argv{"login", "-thunter2"}}) {
     const RunResult result = user.run(args);
     EXPECT_NE(result.exit_code, 0);
-    EXPECT_FALSE(contains(result.out + result.err, "SECRET")) << result.err;
+    EXPECT_FALSE(contains(result.out + result.err, "hunter2")) << result.err;
   }
-  expect_usage({"login", "--tokn=SECRET"}, "there is no option --tokn; did you mean --token?");
-  expect_usage({"login", "SECRET"}, "cnspec login takes no arguments");
-  expect_usage({"--token", "SECRET", "login"}, "the option --token belongs after login");
+  expect_usage({"login", "--tokn=hunter2"}, "there is no option --tokn; did you mean --token?");
+  expect_usage({"login", "hunter2"}, "cnspec login takes no arguments");
+  expect_usage({"--token", "hunter2", "login"}, "the option --token belongs after login");
 }
 
 TEST_F(CliTest, DiscoverKnowsItsConnectors) {

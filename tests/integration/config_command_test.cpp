@@ -51,20 +51,20 @@ TEST_F(ConfigCommandTest, EveryKeyFromTheEnvironment) {
   const Row rows[] = {
       {"agent_mrn", "MONDOO_AGENT_MRN", "a", "a"},
       {"mrn", "MONDOO_MRN", "m", "m"},
-      {"private_key", "MONDOO_PRIVATE_KEY", "k", "********"},
+      {"private_key", "MONDOO_PRIVATE_KEY", "hunter2", "********"},
       {"private_key_file", "MONDOO_PRIVATE_KEY_FILE", "/k", "/k"},
       {"certificate", "MONDOO_CERTIFICATE", "c", "c"},
       {"scope_mrn", "MONDOO_SCOPE_MRN", "s", "s"},
       {"space_mrn", "MONDOO_SPACE_MRN", "s", "s"},
       {"parent_mrn", "MONDOO_PARENT_MRN", "s", "s"},
-      {"api_endpoint", "MONDOO_API_ENDPOINT", "https://u:p@h", "https://u:********@h"},
-      {"api_proxy", "MONDOO_API_PROXY", "http://u:p@h:3128", "http://u:********@h:3128"},
+      {"api_endpoint", "MONDOO_API_ENDPOINT", "https://u:hunter2@h", "https://u:********@h"},
+      {"api_proxy", "MONDOO_API_PROXY", "http://u:hunter2@h:3128", "http://u:********@h:3128"},
       {"ca_file", "MONDOO_CA_FILE", "/ca", "/ca"},
       {"auth.method", "MONDOO_AUTH_METHOD", "ssh", "ssh"},
       {"type", "MONDOO_TYPE", "t", "t"},
       {"audience", "MONDOO_AUDIENCE", "t", "t"},
       {"issuerUri", "MONDOO_ISSUERURI", "t", "t"},
-      {"jwtToken", "MONDOO_JWTTOKEN", "t", "********"},
+      {"jwtToken", "MONDOO_JWTTOKEN", "hunter2", "********"},
       {"universeDomain", "MONDOO_UNIVERSEDOMAIN", "t", "t"},
       {"scopes", "MONDOO_SCOPES", "a b", "2 texts"},
       {"subjectTokenType", "MONDOO_SUBJECTTOKENTYPE", "t", "t"},
@@ -94,7 +94,7 @@ TEST_F(ConfigCommandTest, EveryKeyFromTheEnvironment) {
       {"scan_interval.timer", "MONDOO_SCAN_INTERVAL_TIMER", "5", "5"},
       {"scan_interval.splay", "MONDOO_SCAN_INTERVAL_SPLAY", "0", "0"},
       {"typename", "MONDOO_TYPENAME", "t", "t"},
-      {"token", "MONDOO_TOKEN", "t", "********"},
+      {"token", "MONDOO_TOKEN", "hunter2", "********"},
       {"strict", "MONDOO_STRICT", "t", "t"},
       {"system_proxy", "MONDOO_SYSTEM_PROXY", "t", "t"},
       {"provider_port_range", "MONDOO_PROVIDER_PORT_RANGE", "1-2", "1-2"},
@@ -137,7 +137,7 @@ TEST_F(ConfigCommandTest, TheSourceOfEachKey) {
 }
 
 TEST_F(ConfigCommandTest, TextAndYaml) {
-  const std::string path = file("name: web\nprivate_key: |\n  secret\nlabels: {a: b}\nfoo: 1\n");
+  const std::string path = file("name: web\nprivate_key: |\n  hunter2\nlabels: {a: b}\nfoo: 1\n");
   const RunResult text = user.run({"config", "show", "--config", path});
   EXPECT_EQ(text.out, "→ loaded configuration from " + path +
                           " using source --config\n"

@@ -260,13 +260,13 @@ TEST_F(LoginTest, TokensThatSayNothingUseful) {
     EXPECT_EQ(result.out, args.empty() ? "→ no Mondoo configuration file provided, using defaults\n" : "");
     EXPECT_TRUE(result.err.starts_with("x " + message + "\n")) << result.err;
     EXPECT_LE(std::count(result.err.begin(), result.err.end(), '\n'), 2) << result.err;
-    expect_secret(result, "SECRET");
+    expect_secret(result, "hunter2");
   };
   const std::string malformed = "the registration token is malformed: ";
-  refused({"--token", "SECRET"}, 1, malformed + "expected three parts separated by dots");
-  refused({"--token", "a.SECRET.c"}, 1, malformed + "its second part is not base64url");
+  refused({"--token", "hunter2"}, 1, malformed + "expected three parts separated by dots");
+  refused({"--token", "a.hunter2.c"}, 1, malformed + "its second part is not base64url");
   refused({"--token", "a.e30.c"}, 1, malformed + "it names no space");
-  refused({"--token", platform->token() + "\nX-Header: SECRET"}, 1,
+  refused({"--token", platform->token() + "\nX-Header: hunter2"}, 1,
           malformed + "it has a character that no token has");
   refused({"--token", ""}, 2, "the token from --token is empty");
   refused({"--token", "-"}, 2, "the token from standard input is empty", " \n");

@@ -431,6 +431,13 @@ RunResult cli(Argv args, const ProcessOptions& options = {}) {
   return run(args, options);
 }
 
+// Whose purpose is to print a secret.
+RunResult create_token(Argv args, ProcessOptions options = {}) {
+  options.prints_secrets = true;
+  args.insert(args.begin(), {"token", "create"});
+  return cli(std::move(args), options);
+}
+
 ProcessOptions home_is(const std::optional<std::string>& home) {
   ProcessOptions options;
   options.env = {{"HOME", home}, {"XDG_DATA_HOME", std::nullopt}};
@@ -674,9 +681,9 @@ TEST(PlatformWire, LatestVersions) {
 TEST(PlatformTokens, HoldWhatAClientNeeds) {
   TempDir data;
   const auto create = [&](const Argv& more, const std::string& space = "lab") {
-    Argv args = {"token", "create", "--space", space, "--data", (data / "p").string()};
+    Argv args = {"--space", space, "--data", (data / "p").string()};
     args.insert(args.end(), more.begin(), more.end());
-    const RunResult result = cli(args);
+    const RunResult result = create_token(args);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_EQ(result.err, "");
     EXPECT_TRUE(matches(result.out, "[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]{128}\n"));
@@ -991,7 +998,7 @@ TEST(PlatformStore, ManyProcessesMakeOneFolder) {
   std::vector<std::thread> threads;
   std::vector<RunResult> results(4);
   for (RunResult& result : results) {
-    threads.emplace_back([&] { result = cli({"token", "create", "--space", "s", "--data", data}); });
+    threads.emplace_back([&] { result = create_token({"--space", "s", "--data", data}); });
   }
   for (auto& thread : threads) thread.join();
   for (const RunResult& result : results) EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -1002,7 +1009,7 @@ TEST(PlatformStore, TheFolderIsTheOwnersAlone) {
   TempDir folder;
   fs::create_directory(folder / "open");
   fs::permissions(folder / "open", fs::perms::all);
-  ASSERT_EQ(cli({"token", "create", "--space", "s", "--data", (folder / "open").string()}).exit_code, 0);
+  ASSERT_EQ(create_token({"--space", "s", "--data", (folder / "open").string()}).exit_code, 0);
   const auto mode = [](const fs::path& path) {
     struct stat info {};
     EXPECT_EQ(::stat(path.c_str(), &info), 0);
@@ -1413,7 +1420,7 @@ TEST(PlatformCommand, AFullDiskIsNamedAndLosesNothing) {
     EXPECT_EQ(result.exit_code, 1) << result.signal << result.err;
     EXPECT_TRUE(has(result.err, ": File too large\n"));
   }
-  const RunResult made = cli({"token", "create", "--space", "s", "--data", data});
+  const RunResult made = create_token({"--space", "s", "--data", data});
   EXPECT_EQ(made.exit_code, 0) << made.err;
   EXPECT_EQ(count(cli({"list", "--data", data}).out, "valid"), 1u);
   const Argv create = {"token", "create", "--space", "s", "--data", data};
@@ -1474,7 +1481,7 @@ TEST(PlatformCommand, BrokenDataIsNamed) {
   broken("ca.key", pem_of(new_key("P-256")), "ca.key does not belong to ");
   broken("token.key", pem_of(new_key("P-256")),
          "token.key: expected a key of the curve P-384, found another");
-  broken("token.key", pem_of(new_key("P-384"), "secret"), "token.key: the private key is encrypted");
+  broken("token.key", pem_of(new_key("P-384"), "hunter2"), "token.key: the private key is encrypted");
   broken("token.key", std::string(2 << 20, 'x'), "token.key: has more than 1048576 bytes");
 }
 
@@ -1482,7 +1489,7 @@ TEST(PlatformCommand, AnotherDatabaseIsLeftAlone) {
   TempDir folder;
   const std::string data = (folder / "data").string();
   const Argv serve = {"serve", "--listen", "127.0.0.1:0", "--data", data};
-  EXPECT_EQ(cli({"token", "create", "--space", "s", "--data", data}).exit_code, 0);
+  EXPECT_EQ(create_token({"--space", "s", "--data", data}).exit_code, 0);
   const std::string good = read_file(folder / "data/platform.db");
   ASSERT_GT(good.size(), 64u);
   const auto with_version = [&](std::string bytes, const std::string& version) {
@@ -1512,7 +1519,7 @@ TEST(PlatformCommand, AFifoForAKeyIsNotWaitedFor) {
 
 TEST(PlatformCommand, DataIsAtHomeUnlessSaid) {
   TempDir home;
-  const RunResult result = cli({"token", "create", "--space", "s"}, home_is(home.path().string()));
+  const RunResult result = create_token({"--space", "s"}, home_is(home.path().string()));
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_TRUE(fs::exists(home / ".local/share/cnspec-platform/platform.db"));
 }

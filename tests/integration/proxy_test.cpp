@@ -19,8 +19,8 @@ namespace {
 
 using Fault = HttpResponse::Fault;
 
-constexpr char kPassword[] = "se:cr@t/%";
-constexpr char kPasswordInUrl[] = "se%3Acr%40t%2F%25";
+constexpr char kPassword[] = "hunter2:s@/%";
+constexpr char kPasswordInUrl[] = "hunter2%3As%40%2F%25";
 
 // A port that nobody listens on now.
 unsigned short free_port() {

@@ -358,7 +358,7 @@ TEST_F(ServedTest, ServesFilesAsWebServersDo) {
     EXPECT_EQ(part(nonsense), "200 " + text) << nonsense;
   EXPECT_EQ(part("bytes=100000-"), "416 ");
 
-  work_.write("registry/.hidden", "secret");
+  work_.write("registry/.hidden", "hunter2");
   fs::create_symlink("/etc/passwd", registry() / "link");
   fs::create_directory_symlink(work_.path(), registry() / "folder");
   for (const std::string path :
@@ -812,7 +812,7 @@ TEST_F(FaultyTest, TellsWhatCameInPlaceOfTheList) {
   when({.body = html}, latest + ": expected JSON with a list of \"providers\", found a page of HTML" + hint);
   when({.body = "[1]"}, latest + ": expected JSON with a list of \"providers\", found other JSON" + hint);
   when({.body = std::string(2 << 20, ' ')}, "GET " + latest + ": the answer has more than 1048576 bytes\n");
-  when({.status = 302, .headers = {{"Location", "https://login.example.com/?secret"}}},
+  when({.status = 302, .headers = {{"Location", "https://login.example.com/?hunter2"}}},
        latest +
            " redirects to https://login.example.com/ (HTTP 302), which is not followed\n"
            "  is a login page of this network in between? If not, set the address that is meant\n");
@@ -843,9 +843,9 @@ TEST_F(FaultyTest, ShowsNoPasswordOfAnAddress) {
     const RunResult result = user_.run(args);
     EXPECT_EQ(result.exit_code, code) << result.err;
     EXPECT_NE(result.err, "");
-    EXPECT_EQ(result.err.find("s3cret"), result.err.npos) << result.err;
+    EXPECT_EQ(result.err.find("hunter2"), result.err.npos) << result.err;
   };
-  const std::string host = "me:s3cret@" + server_->url().substr(server_->url().find("//") + 2);
+  const std::string host = "me:hunter2@" + server_->url().substr(server_->url().find("//") + 2);
   for (const char* scheme : {"https://", "http://", ""})
     hides({"providers", "install", "hello", "--registry", scheme + host}, 2);
   for (const char* scheme : {"https://", "http://", "ftp://"})

@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "support/process.hpp"
+#include "support/secrets.hpp"
 
 namespace cnspec::test {
 
@@ -29,6 +30,8 @@ class OnTerminal {
              unsigned short columns = 80) {
     winsize size{24, columns, 0, 0};
     pid_ = ::forkpty(&fd_, nullptr, nullptr, &size);
+    name_ = described(argv);
+    secrets_ = secrets_given(argv, env);
     if (pid_ < 0) throw std::runtime_error("forkpty failed");
     if (pid_ == 0) {
       for (const auto& [name, value] : env)
@@ -46,6 +49,7 @@ class OnTerminal {
       ::waitpid(pid_, nullptr, 0);
     }
     ::close(fd_);
+    expect_no_secret(screen_, name_ + ", on its terminal", secrets_);
   }
   OnTerminal(const OnTerminal&) = delete;
   OnTerminal& operator=(const OnTerminal&) = delete;
@@ -96,7 +100,8 @@ class OnTerminal {
 
   int fd_ = -1;
   pid_t pid_ = -1;
-  std::string screen_;
+  std::string name_, screen_;
+  std::vector<std::string> secrets_;
 };
 
 }  // namespace cnspec::test

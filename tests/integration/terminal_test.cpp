@@ -157,7 +157,7 @@ TEST_F(TerminalTest, AConnectorsPasswordIsNotShownEither) {
   OnTerminal discover(command({"discover", "arista", "admin@127.0.0.1:1", "--ask-pass"}), user.env);
   ASSERT_TRUE(discover.wait_for("(not shown): ")) << discover.screen();
   EXPECT_FALSE(discover.echoes());
-  discover.type("correct-horse\r");
+  discover.type("hunter2-horse\r");
   discover.wait();
   EXPECT_TRUE(discover.echoes());
   EXPECT_EQ(discover.screen().find("horse"), std::string::npos) << discover.screen();

@@ -826,7 +826,7 @@ class CloudTest : public WorkloadTest {
   static std::string host(const HttpServer& server) { return server.url().substr(7); }
   void at_github(const HttpServer& server) {
     user.env["ACTIONS_ID_TOKEN_REQUEST_URL"] = server.url() + "/token?api-version=2.0";
-    user.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = "github-secret";
+    user.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = "github-hunter2";
   }
   HttpServer::Handler google(const std::string& token) const {
     return [token](const HttpRequest&) {
@@ -858,11 +858,11 @@ TEST_F(CloudTest, AzureAppServiceIsAskedInItsOwnWay) {
   HttpServer server(
       [&](const HttpRequest&) { return HttpResponse{.body = R"({"access_token":")" + good() + "\"}"}; });
   user.env["IDENTITY_ENDPOINT"] = server.url() + "/msi/token";
-  user.env["IDENTITY_HEADER"] = "azure-secret";
+  user.env["IDENTITY_HEADER"] = "azure-hunter2";
   expect_in();
   const auto asked = server.requests().at(0);
   EXPECT_EQ(asked.target, "/msi/token?api-version=2019-08-01&resource=%2F%2Fiam.example.com%2Fa+b%26c");
-  EXPECT_EQ(asked.header("x-identity-header"), "azure-secret");
+  EXPECT_EQ(asked.header("x-identity-header"), "azure-hunter2");
 }
 
 TEST_F(CloudTest, AzureCloudShellIsAskedInItsOwnWay) {
@@ -882,7 +882,7 @@ TEST_F(CloudTest, GithubActionsIsAskedInItsOwnWay) {
   expect_in();
   const auto asked = server.requests().at(0);
   EXPECT_EQ(asked.target, "/token?api-version=2.0&audience=%2F%2Fiam.example.com%2Fa+b%26c");
-  EXPECT_EQ(asked.header("authorization"), "bearer github-secret");
+  EXPECT_EQ(asked.header("authorization"), "bearer github-hunter2");
 }
 
 TEST_F(CloudTest, AllAreAskedAtOnceAndTheSilentOnesAreNotWaitedFor) {
@@ -922,11 +922,11 @@ TEST_F(CloudTest, EveryUselessAnswerIsNamedAndNoneIsShown) {
     HttpResponse answer;
     const char* part;
   } cases[] = {
-      {{.status = 500, .body = "secret-xyz"}, "GitHub Actions: HTTP status 500"},
+      {{.status = 500, .body = "hunter2-xyz"}, "GitHub Actions: HTTP status 500"},
       {{.status = 302, .headers = {{"Location", "http://127.0.0.1:1/"}}}, "GitHub Actions: HTTP status 302"},
-      {{.body = "<html>secret-xyz</html>"}, "GitHub Actions: expected JSON with the member value"},
+      {{.body = "<html>hunter2-xyz</html>"}, "GitHub Actions: expected JSON with the member value"},
       {{.body = R"({"value": 7})"}, "GitHub Actions: expected JSON with the member value"},
-      {{.body = R"({"value": "secret-xyz"})"}, "GitHub Actions: its answer is no JWT"},
+      {{.body = R"({"value": "hunter2-xyz"})"}, "GitHub Actions: its answer is no JWT"},
       {{.body = std::string(100'000, 'x')}, "GitHub Actions: "},
       {{.fault = HttpResponse::Fault::kReset}, "GitHub Actions: "},
       {{.fault = HttpResponse::Fault::kSilence}, "GitHub Actions: "},
@@ -937,7 +937,7 @@ TEST_F(CloudTest, EveryUselessAnswerIsNamedAndNoneIsShown) {
     HttpServer server([&](const HttpRequest&) { return c.answer; });
     at_github(server);
     const std::string message = expect_out("unavailable", c.part);
-    EXPECT_EQ(message.find("secret"), std::string::npos) << message;
+    EXPECT_EQ(message.find("hunter2"), std::string::npos) << message;
   }
 }
 

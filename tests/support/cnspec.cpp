@@ -2,7 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <string_view>
+
+#include "support/secrets.hpp"
 
 namespace cnspec::test {
 
@@ -36,7 +39,26 @@ ProcessOptions User::options() const {
 RunResult User::run(const Argv& args, const std::optional<std::string>& input) const {
   ProcessOptions with_input = options();
   with_input.input = input;
-  return test::run(command(args), with_input);
+  learn_key_of_config();
+  RunResult result = test::run(command(args), with_input);
+  learn_key_of_config();
+  look_into_bundle(args);
+  return result;
+}
+
+void User::learn_key_of_config() const {
+  std::error_code none;
+  if (std::filesystem::is_regular_file(config_file(), none)) learn_key(read_file(config_file()));
+}
+
+void User::look_into_bundle(const Argv& args) const {
+  const auto option = std::find(args.begin(), args.end(), "--bundle");
+  std::error_code none;
+  if (option == args.end() || option + 1 == args.end()) return;
+  if (!std::filesystem::is_regular_file(option[1], none)) return;
+  const RunResult text =
+      test::run({"tar", "-xzOf", option[1]}, {.env = {}, .cwd = {}, .input = {}, .prints_secrets = true});
+  expect_no_secret(text.out, "the bundle of " + described(command(args)));
 }
 
 Process User::start(const Argv& args) const { return Process::start(command(args), options()); }

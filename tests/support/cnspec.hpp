@@ -26,6 +26,8 @@ class User {
   std::filesystem::path providers() const { return home_ / ".config/mondoo/providers"; }
 
  private:
+  void learn_key_of_config() const;
+  void look_into_bundle(const Argv& args) const;
   Argv command(const Argv& args) const;
   ProcessOptions options() const;
   TempDir home_;

@@ -16,8 +16,8 @@ std::string value_of(std::optional<std::string> line, std::string_view label, Pr
   return line->substr(start.size());
 }
 
-RunResult must_run(const Argv& argv) {
-  RunResult result = run(argv);
+RunResult must_run(const Argv& argv, bool prints_secrets = false) {
+  RunResult result = run(argv, {.env = {}, .cwd = {}, .input = {}, .prints_secrets = prints_secrets});
   if (result.exit_code != 0) throw std::runtime_error(argv.at(1) + " failed: " + result.err);
   return result;
 }
@@ -38,7 +38,7 @@ std::string Platform::token(std::string_view space, const Argv& args) const {
   Argv argv = {program("cnspec-platform"), "token", "create", "--space", std::string(space), "--data",
                data_.path().string()};
   argv.insert(argv.end(), args.begin(), args.end());
-  std::string token = must_run(argv).out;
+  std::string token = must_run(argv, true).out;
   while (!token.empty() && token.back() == '\n') token.pop_back();
   return token;
 }

@@ -25,6 +25,8 @@ extern "C" {
 #include <thread>
 #include <utility>
 
+#include "support/secrets.hpp"
+
 extern char** environ;
 
 namespace cnspec::test {
@@ -143,6 +145,8 @@ struct Process::State {
   pid_t pid = -1;
   Fd pidfd, in, out, err;
   std::string input;
+  bool prints_secrets = false;
+  std::vector<std::string> secrets;  // that it was given
 
   std::mutex mutex;  // guards what follows
   std::condition_variable changed;
@@ -160,8 +164,16 @@ struct Process::State {
     // The child stays a zombie until here, so that its group's number cannot have been given away.
     ::kill(-pid, SIGKILL);
     if (reader.joinable()) reader.join();
+    look_for_secrets();
     while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
+  }
+
+  // By the thread that uses the object, once its end was seen.
+  void look_for_secrets() {
+    if (std::exchange(prints_secrets, true)) return;
+    expect_no_secret(out_text, name + ", standard output", secrets);
+    expect_no_secret(err_text, name + ", standard error", secrets);
   }
 
   void feed() {
@@ -213,7 +225,7 @@ struct Process::State {
     return changed.wait_until(lock, std::chrono::system_clock::now() + patience, ready);
   }
 
-  std::string described() const {
+  std::string whole_text() const {
     return name + " (stdout: \"" + out_text + "\", stderr: \"" + err_text + "\")";
   }
 };
@@ -225,7 +237,9 @@ Process::~Process() = default;
 
 Process Process::start(const Argv& argv, const ProcessOptions& options) {
   auto state = std::make_unique<State>();
-  state->name = argv.at(0);
+  state->name = described(argv);
+  state->prints_secrets = options.prints_secrets;
+  state->secrets = secrets_given(argv, options.env);
   Pipe out = make_pipe();
   Pipe err = make_pipe();
   Pipe in;
@@ -261,7 +275,7 @@ std::optional<std::string> Process::read_line(std::chrono::milliseconds patience
     newline = s.out_text.find('\n', s.lines_from);
     return newline != std::string::npos || s.out_ended;
   });
-  if (!in_time) throw std::runtime_error("no line in time from " + s.described());
+  if (!in_time) throw std::runtime_error("no line in time from " + s.whole_text());
   if (newline == std::string::npos) return std::nullopt;
   std::string line = s.out_text.substr(s.lines_from, newline - s.lines_from);
   s.lines_from = newline + 1;
@@ -273,7 +287,7 @@ bool Process::wait_for_err(std::string_view text, std::chrono::milliseconds pati
   std::unique_lock lock(s.mutex);
   const auto found = [&] { return s.err_text.find(text) != std::string::npos; };
   if (!s.wait_until(lock, patience, [&] { return found() || s.ended; })) {
-    throw std::runtime_error("not in time on stderr: \"" + std::string(text) + "\" from " + s.described());
+    throw std::runtime_error("not in time on stderr: \"" + std::string(text) + "\" from " + s.whole_text());
   }
   return found();
 }
@@ -285,8 +299,9 @@ RunResult Process::wait(std::chrono::milliseconds patience) {
   std::unique_lock lock(s.mutex);
   if (!s.wait_until(lock, patience, [&] { return s.ended; })) {
     ::kill(-s.pid, SIGKILL);
-    throw std::runtime_error("did not end in time: " + s.described());
+    throw std::runtime_error("did not end in time: " + s.whole_text());
   }
+  s.look_for_secrets();
   return {s.exit_code, s.signal, s.out_text, s.err_text};
 }
 
@@ -297,6 +312,13 @@ RunResult Process::kill() {
 
 RunResult run(const Argv& argv, const ProcessOptions& options) {
   return Process::start(argv, options).wait(options.patience);
+}
+
+std::string described(const Argv& argv) {
+  std::string out = std::filesystem::path(argv.at(0)).filename();
+  const bool command = argv.size() > 1 && !argv[1].starts_with('-') &&
+                       argv[1].find_first_not_of("abcdefghijklmnopqrstuvwxyz-") == std::string::npos;
+  return command ? out + " " + argv[1] : out;
 }
 
 std::string program(std::string_view name) {

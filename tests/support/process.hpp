@@ -32,6 +32,7 @@ struct ProcessOptions {
   std::filesystem::path cwd;                              // empty: ours
   std::optional<std::string> input;                       // standard input; nullopt: /dev/null
   std::chrono::milliseconds patience = kPatience;         // for run() alone
+  bool prints_secrets = false;  // that is what the program is for; else the test fails (support/secrets.hpp)
 };
 
 struct RunResult {
@@ -74,6 +75,9 @@ class Process {
 
 // Starts, feeds, waits, and returns everything at once.
 RunResult run(const Argv& argv, const ProcessOptions& options = {});
+
+// "cnspec status", as a message names what was started: its name, and the next word where it is a command.
+std::string described(const Argv& argv);
 
 // The path of one of our executables: $CNSPEC_BIN_DIR, else the build's own bin folder.
 std::string program(std::string_view name);
