@@ -24,10 +24,12 @@
 #include <string_view>
 #include <utility>
 
+#include "base/fd.hpp"
 #include "provider/confine.hpp"
 #include "provider/elf.hpp"
 #include "provider/frame.hpp"
 #include "provider/instance.hpp"
+#include "provider/refusals.hpp"
 #include "provider/sandbox.hpp"
 #include "provider/usage.hpp"
 
@@ -43,8 +45,8 @@ constexpr int kLookMilliseconds = 200;
 
 class Server {
  public:
-  Server(int channel, int library, const std::atomic<bool>& cancelled)
-      : channel_(channel), library_(library), cancelled_(&cancelled, [](const auto*) {}) {}
+  Server(int channel, int library, int keeper, const std::atomic<bool>& cancelled)
+      : channel_(channel), library_(library), keeper_(keeper), cancelled_(&cancelled, [](const auto*) {}) {}
 
   int run() {
     greet();
@@ -112,7 +114,7 @@ class Server {
       return fail(Error::wrap("the program", good.error()));
     struct stat info {};
     if (::fstat(library_, &info) != 0) return fail("there is no library", ErrorKind::kInvalid);
-    if (auto confined = apply_sandbox(hello.sandbox, library_); !confined)
+    if (auto confined = confine(hello.sandbox, frame.payload); !confined)
       return fail(Error::wrap("cannot be confined", confined.error()));
     auto section =
         read_elf_section(library_, static_cast<std::uint64_t>(info.st_size), CNSPEC_MANIFEST_SECTION);
@@ -124,6 +126,14 @@ class Server {
     if (!instance) return fail(instance.error());
     instance_ = std::move(*instance);
     return {};
+  }
+
+  // From here on the keeper is asked what this process may not do; `greeting` says what that is.
+  Result<void> confine(const Sandbox& sandbox, std::string_view greeting) {
+    const Fd keeper(std::exchange(keeper_, -1));
+    const auto listener = apply_sandbox(sandbox, library_);
+    if (!listener) return fail(listener.error());
+    return *listener ? send_descriptor(keeper.get(), listener->get(), greeting) : Result<void>();
   }
 
   Limits limits(const CallOrder& call) const { return {call.deadline, cancelled_}; }
@@ -226,6 +236,7 @@ class Server {
 
   const int channel_;
   const int library_;
+  int keeper_;
   const std::shared_ptr<const std::atomic<bool>> cancelled_;
   std::mutex sending_;
   std::atomic<std::uint32_t> call_{0};  // the newest order's number; threads of the provider may log
@@ -246,7 +257,7 @@ void set_signals(int how, std::initializer_list<int> which) {
   ::sigprocmask(how, &set, nullptr);
 }
 
-[[noreturn]] void be_the_provider(pid_t keeper) {
+[[noreturn]] void be_the_provider(pid_t keeper, int to_keeper) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != keeper) ::_exit(0);  // it went before the line above
@@ -260,7 +271,8 @@ void set_signals(int how, std::initializer_list<int> which) {
   if (!cancelled) ::_exit(kNoServiceStatus);
   ::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   // No exit handlers: those of a library that was closed have nothing left to say.
-  ::_exit(serve_provider(kChannelFd, kLibraryFd, *cancelled));
+  // Never destroyed: threads that the provider forgot may still log.
+  ::_exit((new Server(kChannelFd, kLibraryFd, to_keeper, *cancelled))->run());
 }
 
 // ---- The keeper ----
@@ -288,8 +300,50 @@ int end_all(pid_t provider) {
   return reaped ? status : 0;
 }
 
-// What ends it when that is its use, as of Usage::excess().
-std::optional<int> wait_for_the_end(pid_t provider, int signals) {
+// Answers what the provider's process asks, once that has said where.
+class Answers {
+ public:
+  Answers(Fd provider, Fd library, pid_t pid)
+      : introduction_(std::move(provider)), library_(std::move(library)), pid_(pid) {
+    // One of our own: what we write must not block, and whether the provider's does is up to that.
+    report_.reset(::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  }
+
+  int fd() const { return refusals_ ? refusals_->fd() : introduction_.get(); }
+
+  // How the provider must end, as a status of waitpid.
+  std::optional<int> take(short events) {
+    if (refusals_ && (events & POLLIN) != 0) return refusals_->answer();
+    if (refusals_) {
+      refusals_.reset();
+    } else {
+      introduce();
+    }
+    return std::nullopt;
+  }
+
+ private:
+  void introduce() {
+    std::string words;
+    Fd listener = receive_descriptor(introduction_.get(), words);
+    introduction_.reset();
+    Hello hello;
+    if (listener && read_hello(words, &hello))
+      refusals_.emplace(std::move(listener), std::move(hello.sandbox), library_.get(), pid_,
+                        std::move(report_));
+    library_.reset();
+    report_.reset();
+  }
+
+  Fd introduction_;
+  Fd library_;
+  const pid_t pid_;
+  Fd report_;
+  std::optional<Refusals> refusals_;
+};
+
+// What ends it when that is its use or what it did, as a status of waitpid.
+std::optional<int> wait_for_the_end(pid_t provider, int signals, Answers& answers) {
   constexpr std::chrono::milliseconds kLook(kLookMilliseconds);
   Usage usage;
   auto give_up = Clock::time_point::max();
@@ -299,9 +353,13 @@ std::optional<int> wait_for_the_end(pid_t provider, int signals) {
       if (const auto excess = usage.excess()) return excess;
       next_look = now + kLook;
     }
-    pollfd fds[] = {{kLeashFd, POLLIN, 0}, {signals, POLLIN, 0}};
-    if (::poll(fds, 2, kLookMilliseconds) <= 0) continue;
+    pollfd fds[] = {{kLeashFd, POLLIN, 0}, {signals, POLLIN, 0}, {answers.fd(), POLLIN, 0}};
+    if (::poll(fds, std::size(fds), kLookMilliseconds) <= 0) continue;
     if (fds[0].revents != 0) break;
+    if (fds[2].revents != 0) {
+      if (const auto end = answers.take(fds[2].revents)) return end;
+    }
+    if (fds[1].revents == 0) continue;
     signalfd_siginfo info{};
     if (::read(signals, &info, sizeof info) != sizeof info) continue;
     if (info.ssi_signo == SIGTERM && give_up == Clock::time_point::max()) {
@@ -315,11 +373,6 @@ std::optional<int> wait_for_the_end(pid_t provider, int signals) {
 
 }  // namespace
 
-int serve_provider(int channel, int library, const std::atomic<bool>& cancelled) {
-  // Never destroyed: threads that the provider forgot may still log.
-  return (new Server(channel, library, cancelled))->run();
-}
-
 void crash_plainly() {
   for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) ::signal(signal, SIG_DFL);
 }
@@ -330,19 +383,28 @@ int keep_provider(const std::filesystem::path& scratch) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   set_signals(SIG_BLOCK, {SIGCHLD, SIGTERM});
   const pid_t keeper = ::getpid();
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return kNoServiceStatus;
+  Fd ours(pair[0]), theirs(pair[1]);
   const pid_t provider = ::fork();
-  if (provider == 0) be_the_provider(keeper);
+  if (provider == 0) {
+    ours.reset();
+    be_the_provider(keeper, theirs.get());
+  }
   if (provider < 0) return kNoServiceStatus;
+  theirs.reset();
   ::setpgid(provider, provider);
-  for (const int fd : {kChannelFd, kLibraryFd, kCancelledFd}) ::close(fd);
+  std::optional<Answers> answers(std::in_place, std::move(ours), Fd(kLibraryFd), provider);
+  for (const int fd : {kChannelFd, kCancelledFd}) ::close(fd);
   for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) ::dup2(STDIN_FILENO, fd);
-  sigset_t ours;
-  ::sigemptyset(&ours);
-  for (const int signal : {SIGCHLD, SIGTERM}) ::sigaddset(&ours, signal);
-  const int signals = ::signalfd(-1, &ours, SFD_CLOEXEC);
-  const auto excess = signals >= 0 ? wait_for_the_end(provider, signals) : std::nullopt;
+  sigset_t heard;
+  ::sigemptyset(&heard);
+  for (const int signal : {SIGCHLD, SIGTERM}) ::sigaddset(&heard, signal);
+  const int signals = ::signalfd(-1, &heard, SFD_CLOEXEC);
+  const auto deserved = signals >= 0 ? wait_for_the_end(provider, signals, *answers) : std::nullopt;
   const int ended = end_all(provider);
-  const int status = excess.value_or(ended);
+  const int status = deserved.value_or(ended);
+  answers.reset();  // with the end of what the provider writes, which the program reads to
   // The program waits for this and not for us.
   while (::send(kLeashFd, &status, sizeof status, MSG_NOSIGNAL) < 0 && errno == EINTR) continue;
   remove_folder(scratch);

@@ -1,7 +1,6 @@
 // The other end of isolate.hpp: what cnspec-provider-host does.
 #pragma once
 
-#include <atomic>
 #include <filesystem>
 
 namespace cnspec::provider {
@@ -26,10 +25,6 @@ inline constexpr int kGraceMilliseconds = 2000;
 // an int as of waitpid, and removes `scratch`, the provider's private folder, however long that takes.
 // Without these words it could not do its work, or was ended itself.
 int keep_provider(const std::filesystem::path& scratch);
-
-// The provider's process: answers the frames of `channel` until that ends. `library` and `cancelled` outlive
-// it.
-int serve_provider(int channel, int library, const std::atomic<bool>& cancelled);
 
 // From here on a crash ends the process by its signal, also where something that is linked in (a sanitizer)
 // would have handled it: whoever waits for a process that runs a provider goes by how it ended.

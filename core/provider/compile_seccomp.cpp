@@ -27,7 +27,8 @@ using namespace cnspec::provider;
 
 class Filter {
  public:
-  Filter() : context_(::seccomp_init(SCMP_ACT_ALLOW)) {
+  // `asked`: whether somebody answers what is refused. Else the kernel does.
+  explicit Filter(bool asked) : asked_(asked), context_(::seccomp_init(SCMP_ACT_ALLOW)) {
     if (!context_) error_ = ENOMEM;
   }
   ~Filter() {
@@ -37,8 +38,24 @@ class Filter {
   Filter& operator=(const Filter&) = delete;
 
   template <class... Comparisons>
+  void refuse(const Refused& call, Comparisons... when) {
+    // A socket may be the C library's own wish, which only its arguments tell.
+    const bool stops = call.stops && call.number != SCMP_SYS(socket);
+    add(asked_  ? SCMP_ACT_NOTIFY
+        : stops ? SCMP_ACT_KILL_PROCESS
+                : SCMP_ACT_ERRNO(EPERM),
+        call.number, when...);
+  }
+  template <class... Comparisons>
   void refuse(int number, Comparisons... when) {
-    add(SCMP_ACT_TRAP, number, when...);
+    for (const Refused& call : kSome) {
+      if (call.number == number) return refuse(call, when...);
+    }
+    error_ = ENOENT;
+  }
+  // Whoever is asked lets it go on or refuses it; the kernel alone would let it.
+  void ask(int number) {
+    if (asked_) add(SCMP_ACT_NOTIFY, number);
   }
   template <class... Comparisons>
   void answer(int error, int number, Comparisons... when) {
@@ -72,6 +89,7 @@ class Filter {
     if (code < 0 && error_ == 0) error_ = -code;
   }
 
+  const bool asked_;
   scmp_filter_ctx context_;
   int error_ = 0;
 };
@@ -95,13 +113,20 @@ scmp_arg_cmp bits(unsigned argument, std::uint64_t mask, std::uint64_t value) {
   return {argument, SCMP_CMP_MASKED_EQ, mask, value};
 }
 
-void add_rules(Filter& filter, bool may_exec, bool sees_cuts, std::uint64_t self) {
-  for (const Refused& call : kRefused) filter.refuse(call.number);
+struct Choice {
+  bool may_exec;   // whether programs may be run
+  bool sees_cuts;  // whether Landlock sees that a file is cut
+  bool asked;      // whether somebody answers what is refused
+};
+
+void add_rules(Filter& filter, const Choice& choice, std::uint64_t self) {
+  const auto [may_exec, sees_cuts, asked] = choice;
+  for (const Refused& call : kRefused) filter.refuse(call);
   for (const int number : kMissing) filter.answer(ENOSYS, number);
 
   // Threads, and no process; with programs declared both, and in no case a new namespace.
   if (!may_exec) {
-    for (const Refused& call : kProcesses) filter.refuse(call.number);
+    for (const Refused& call : kProcesses) filter.refuse(call);
     filter.refuse(SCMP_SYS(clone), bits(0, CLONE_THREAD, 0));
   }
   for (const std::uint64_t flag : {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER,
@@ -140,15 +165,22 @@ void add_rules(Filter& filter, bool may_exec, bool sees_cuts, std::uint64_t self
     filter.answer(EPERM, SCMP_SYS(ioctl), bits(1, kInt, request));
   // Attributes of files that are open for reading: flags, projects, verity, encryption.
   for (const std::uint64_t request : kChangingFiles) filter.refuse(SCMP_SYS(ioctl), bits(1, kInt, request));
-  // Our handler stays; asking which there is is fine.
-  filter.answer(EPERM, SCMP_SYS(rt_sigaction), bits(0, kInt, SIGSYS), scmp_arg_cmp{1, SCMP_CMP_NE, 0, 0});
+  // Whoever answers looks into its memory for names.
+  filter.answer(EPERM, SCMP_SYS(prctl), bits(0, kInt, PR_SET_DUMPABLE));
 
   if (!sees_cuts) {
     filter.refuse(SCMP_SYS(truncate));
-    constexpr std::uint64_t kCut = O_ACCMODE | O_TRUNC;
-    filter.answer(EPERM, SCMP_SYS(open), bits(1, kCut, O_RDONLY | O_TRUNC));
-    filter.answer(EPERM, SCMP_SYS(openat), bits(2, kCut, O_RDONLY | O_TRUNC));
     filter.answer(ENOSYS, SCMP_SYS(openat2));
+  }
+  if (!sees_cuts && !asked) {
+    filter.answer(EPERM, SCMP_SYS(open), bits(1, kCut, kCutUnseen));
+    filter.answer(EPERM, SCMP_SYS(openat), bits(2, kCut, kCutUnseen));
+  }
+  for (const FileCall& call : kFileCalls) {
+    const bool is_refused =
+        (call.access == Access::kRun && !may_exec) ||
+        (!sees_cuts && (call.number == SCMP_SYS(truncate) || call.number == SCMP_SYS(openat2)));
+    if (!is_refused) filter.ask(call.number);
   }
 }
 
@@ -170,11 +202,11 @@ void refuse_unknown_calls(std::vector<sock_filter>& code) {
     code.push_back(one);
 }
 
-std::vector<sock_filter> compile(bool may_exec, bool sees_cuts, std::uint64_t self) {
-  Filter filter;
+std::vector<sock_filter> compile(const Choice& choice, std::uint64_t self) {
+  Filter filter(choice.asked);
   filter.set(SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
   filter.set(SCMP_FLTATR_CTL_OPTIMIZE, 2);
-  add_rules(filter, may_exec, sees_cuts, self);
+  add_rules(filter, choice, self);
   auto code = filter.code();
   if (code.empty())
     std::fprintf(stderr, "compile_seccomp: %s\n", std::strerror(filter.error()));
@@ -197,17 +229,18 @@ bool find_self(const std::vector<sock_filter>& a, const std::vector<sock_filter>
   return !found.empty();
 }
 
-bool write(std::FILE* out, bool may_exec, bool sees_cuts) {
+bool write(std::FILE* out, const Choice& choice) {
   constexpr std::uint32_t kOne = 0x2aaaaa, kOther = 0x155555;
-  const auto code = compile(may_exec, sees_cuts, kOne);
+  const auto code = compile(choice, kOne);
   std::vector<std::size_t> self;
-  if (code.empty() || !find_self(code, compile(may_exec, sees_cuts, kOther), kOne, self)) {
+  if (code.empty() || !find_self(code, compile(choice, kOther), kOne, self)) {
     std::fputs("compile_seccomp: the process's own id cannot be found in the filter\n", stderr);
     return false;
   }
-  std::fprintf(out, "constexpr sock_filter kCode%d%d[] = {", may_exec, sees_cuts);
+  const auto [may_exec, sees_cuts, asked] = choice;
+  std::fprintf(out, "constexpr sock_filter kCode%d%d%d[] = {", may_exec, sees_cuts, asked);
   for (const sock_filter& one : code) std::fprintf(out, "{%u,%u,%u,%uu},\n", one.code, one.jt, one.jf, one.k);
-  std::fprintf(out, "};\nconstexpr unsigned kSelf%d%d[] = {", may_exec, sees_cuts);
+  std::fprintf(out, "};\nconstexpr unsigned kSelf%d%d%d[] = {", may_exec, sees_cuts, asked);
   for (const std::size_t at : self) std::fprintf(out, "%zu,", at);
   std::fputs("};\n", out);
   return true;
@@ -221,14 +254,18 @@ int main(int argc, char** argv) {
     std::fputs("usage: compile_seccomp FILE\n", stderr);
     return 2;
   }
-  bool good = true;
+  // Whatever the kernel knows that this is built on.
+  bool good = ::seccomp_api_set(6) == 0;
   for (const bool may_exec : {false, true}) {
-    for (const bool sees_cuts : {false, true}) good = good && write(out, may_exec, sees_cuts);
+    for (const bool sees_cuts : {false, true}) {
+      for (const bool asked : {false, true}) good = good && write(out, {may_exec, sees_cuts, asked});
+    }
   }
   std::fputs(
-      "// [whether programs may be run][whether Landlock sees that a file is cut]\n"
-      "constexpr Filter kFilters[2][2] = {{{kCode00, kSelf00}, {kCode01, kSelf01}},\n"
-      "                                   {{kCode10, kSelf10}, {kCode11, kSelf11}}};\n",
+      "// As Choice of compile_seccomp.cpp: [may_exec][sees_cuts][asked]\n"
+      "constexpr Filter kFilters[2][2][2] = {\n"
+      "  {{{kCode000, kSelf000}, {kCode001, kSelf001}}, {{kCode010, kSelf010}, {kCode011, kSelf011}}},\n"
+      "  {{{kCode100, kSelf100}, {kCode101, kSelf101}}, {{kCode110, kSelf110}, {kCode111, kSelf111}}}};\n",
       out);
   return std::fclose(out) == 0 && good ? 0 : 1;
 }

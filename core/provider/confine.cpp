@@ -98,18 +98,18 @@ Error cannot_confine(const std::string& what) {
   return Error("cannot confine the provider: " + what + ": " + std::strerror(errno));
 }
 
-Result<void> apply_sandbox(const Sandbox& sandbox, int library) {
+Result<Fd> apply_sandbox(const Sandbox& sandbox, int library) {
 #if defined(__SANITIZE_ADDRESS__)
   // It stops its threads like a debugger, so not later; and it does this once.
   __lsan_do_leak_check();
 #endif
   const int abi = landlock_abi();
-  if (auto done = set_limits(); !done) return done;
+  if (auto done = set_limits(); !done) return fail(done.error());
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail(cannot_confine("no new privileges"));
   if (abi > 0) {
-    if (auto done = restrict_files(sandbox, library, abi); !done) return done;
+    if (auto done = restrict_files(sandbox, library, abi); !done) return fail(done.error());
   }
-  if (auto done = drop_capabilities(); !done) return done;
+  if (auto done = drop_capabilities(); !done) return fail(done.error());
   return restrict_calls(!sandbox.exec.empty(), abi >= 3);
 }
 

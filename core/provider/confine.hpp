@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "base/fd.hpp"
 
 namespace cnspec::provider {
 
@@ -25,10 +26,22 @@ std::uint64_t max_processor_seconds();
 int landlock_abi();
 
 // The steps of apply_sandbox() that are rooms of their own: landlock.cpp and seccomp.cpp. `sees_cuts`:
-// whether Landlock refuses to cut a file that may not be written, as it does from ABI 3.
+// whether Landlock refuses to cut a file that may not be written, as it does from ABI 3. Restricting calls
+// gives what apply_sandbox() does.
 struct Sandbox;
 Result<void> restrict_files(const Sandbox& sandbox, int library, int abi);
-Result<void> restrict_calls(bool may_exec, bool sees_cuts);
+Result<Fd> restrict_calls(bool may_exec, bool sees_cuts);
+// Whether this kernel lets somebody else answer the calls that are refused.
+bool can_ask_about_calls();
+
+// What restrict_files() allows, as far as a name tells: the file's own, as of kernel_name(). /proc/self
+// aside.
+enum class Access { kRead, kList, kWrite, kRun };  // kList: reading a folder
+bool allows(const Sandbox& sandbox, std::string_view path, Access access);
+
+// As the kernel will see it; what does not exist yet keeps its name.
+std::string kernel_name(const std::filesystem::path& path);
+
 // With errno's meaning.
 Error cannot_confine(const std::string& what);
 

@@ -69,7 +69,6 @@ constexpr const char* kSystemFiles[] = {"/lib",
                                         "/etc/ld.so.cache",
                                         "/etc/localtime",
                                         "/etc/nsswitch.conf",
-                                        "/proc/self",
                                         "/proc/cpuinfo",
                                         "/proc/meminfo",
                                         "/proc/sys/vm/overcommit_memory",
@@ -173,7 +172,36 @@ class Landlock {
   int error_ = 0;
 };
 
+// By its own name or that which a link leads to: which of them is one depends on the distribution.
+template <std::size_t size>
+bool lies_in_one_of(const char* const (&list)[size], std::string_view path) {
+  return std::any_of(std::begin(list), std::end(list),
+                     [&](const char* one) { return lies_in(path, one) || lies_in(path, kernel_name(one)); });
+}
+
+// The longest of these that it lies in; 0: none.
+std::size_t reach(const std::vector<std::string>& list, std::string_view path) {
+  std::size_t out = 0;
+  for (const std::string& one : list) {
+    if (lies_in(path, one)) out = std::max(out, one.size());
+  }
+  return out;
+}
+
 }  // namespace
+
+bool allows(const Sandbox& sandbox, std::string_view path, Access access) {
+  const bool in_scratch = !sandbox.scratch.empty() && lies_in(path, sandbox.scratch);
+  const bool is_program = std::find(sandbox.exec.begin(), sandbox.exec.end(), path) != sandbox.exec.end() ||
+                          (!sandbox.exec.empty() && lies_in_one_of(kLoaders, path));
+  if (access == Access::kWrite) return in_scratch || path == "/dev/null";
+  if (access == Access::kRun) return is_program;
+  // The names of what is hidden are not.
+  const std::size_t hidden = access == Access::kList ? 0 : reach(sandbox.hidden, path);
+  const std::size_t declared = reach(sandbox.read, path);
+  return in_scratch || is_program || (declared > 0 && declared >= hidden) ||
+         lies_in_one_of(kSystemFiles, path);
+}
 
 Result<void> restrict_files(const Sandbox& sandbox, int library, int abi) {
   RulesetAttributes attributes{rights_of(abi), abi >= 4 ? kBindAndConnectTcp : 0,
@@ -182,6 +210,7 @@ Result<void> restrict_files(const Sandbox& sandbox, int library, int abi) {
   if (ruleset.get() < 0) return fail(cannot_confine("Landlock's rules"));
   Landlock rules(ruleset.get(), abi, sandbox.hidden);
   for (const char* path : kSystemFiles) rules.allow(path, kRead);
+  rules.allow("/proc/self", kRead);
   rules.allow("/dev/null", kRead | kWriteFile);
   rules.allow(library, kReadFile);
   if (!sandbox.read.empty()) rules.look_for_other_names();

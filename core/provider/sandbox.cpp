@@ -41,15 +41,6 @@ constexpr const char* kGuarded[] = {"/etc/shadow",
 // Where a program is looked for that is declared by its name: never where a user can put one.
 constexpr const char* kProgramFolders[] = {"/usr/sbin", "/usr/bin", "/sbin", "/bin"};
 
-// As the kernel will see it; what does not exist yet keeps its name.
-std::string kernel_name(const fs::path& path) {
-  std::error_code failed;
-  const fs::path real = fs::weakly_canonical(path, failed);
-  std::string out = (failed ? path.lexically_normal() : real).string();
-  if (out.size() > 1 && out.ends_with('/')) out.pop_back();
-  return out;
-}
-
 // Also under two names of its own, such as hard links.
 bool is_same_file(const std::string& a, const std::string& b) {
   struct stat one {
@@ -166,6 +157,14 @@ std::string describe(const std::vector<std::string>& entries) {
 
 }  // namespace
 
+std::string kernel_name(const fs::path& path) {
+  std::error_code failed;
+  const fs::path real = fs::weakly_canonical(path, failed);
+  std::string out = (failed ? path.lexically_normal() : real).string();
+  if (out.size() > 1 && out.ends_with('/')) out.pop_back();
+  return out;
+}
+
 bool lies_in(std::string_view path, std::string_view folder) {
   if (folder == "/") return path.starts_with('/');
   return path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/');
@@ -264,7 +263,7 @@ std::string sandbox_verdict(int status) {
   }
   if (!WIFSIGNALED(status)) return {};
   switch (WTERMSIG(status)) {
-    case SIGSYS:  // while it had signals blocked, as the C library does when it starts a program
+    case SIGSYS:  // the kernel's own doing, where nobody is asked
       return "was stopped: it made a system call that its capabilities do not cover. It lacks exec if it "
              "started a program, which is the usual case, or network if it opened a socket";
     case SIGXCPU:
@@ -302,8 +301,8 @@ std::vector<std::string> sandbox_gaps() {
   const int abi = landlock_abi();
   if (abi == 0) {
     out.emplace_back(
-        "reading, writing and running files outside of what is declared (this kernel has no Landlock, or it "
-        "is switched off)");
+        "reading, writing and running files outside of what is declared, and looking into the user's other "
+        "processes, their memory and environment (this kernel has no Landlock, or it is switched off)");
   }
   if (::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0) {
     out.emplace_back("sockets, new processes and signals to others (this kernel has no seccomp)");
@@ -312,6 +311,9 @@ std::vector<std::string> sandbox_gaps() {
         "signals to others of a provider that may run programs (this kernel's Landlock has version " +
         std::to_string(abi) + ", that takes 6)");
   }
+  if (!can_ask_about_calls())
+    out.emplace_back(
+        "trying: what is refused is not named (this kernel lets nobody else answer system calls)");
   if (::geteuid() == 0) out.emplace_back("the number of threads and processes (root has no limit)");
   return out;
 }

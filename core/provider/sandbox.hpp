@@ -9,12 +9,9 @@
 //   the keeper (child.hpp)  memory that no limit counts; memory and processor time of the provider's process
 //              and the programs that it started, together
 // No kernel withholds that a file exists, and its size, owner and times; nor how much is written in all.
-// What is refused by seccomp is written to standard error as one line; where it is no accident the child ends
-// then, with a status that sandbox_verdict() knows. The refusal is the kernel's and holds; that line and that
-// end are best effort: a signal handler in the provider's own memory makes them, and who can make code
-// writable, as runtimes that compile while they run must, can undo it. What Landlock refuses is an EACCES
-// that nobody but the provider sees: access_hint() says what may be behind a failure that speaks of
-// permissions.
+// What is refused is written to standard error as a line, by the keeper (refusals.hpp), which the kernel
+// asks; where it is no accident the provider's process ends then, with a status that sandbox_verdict() knows.
+// Where the kernel asks nobody, which sandbox_gaps() says, what is refused has no name.
 #pragma once
 
 #include <sys/types.h>
@@ -26,6 +23,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/fd.hpp"
 #include "manifest/model.hpp"
 
 namespace cnspec::provider {
@@ -73,9 +71,10 @@ class Scratch {
 
 // For the child, while it has one thread: from here on this process is confined. `library` is the open file
 // that it will map (it may be a sealed memfd). What the kernel has no means for is left out, see
-// sandbox_gaps(); whatever else fails is an error, and then the provider must not run. Standard error is
-// where refusals are written. A parent's death signal and the process group must be set before.
-Result<void> apply_sandbox(const Sandbox& sandbox, int library);
+// sandbox_gaps(); whatever else fails is an error, and then the provider must not run. A parent's death
+// signal and the process group must be set before. What is given is for Refusals in another process, which
+// has to answer before a file can be opened; none: nobody is asked.
+Result<Fd> apply_sandbox(const Sandbox& sandbox, int library);
 
 // For the parent, of a child that ended: what of the sandbox it ran against, as the rest of a sentence that
 // begins with the provider ("was stopped: it opened a socket, ..."). Empty when the sandbox had no part in

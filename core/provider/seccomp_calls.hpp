@@ -1,14 +1,18 @@
 // Which system calls an isolated provider is refused. Read twice: when this program is built, by
-// compile_seccomp.cpp, which makes the kernel's filters of it, and by the child, to say what was refused.
+// compile_seccomp.cpp, which makes the kernel's filters of it, and by the keeper, which answers those calls
+// and says what was refused.
 //
 // What is refused is listed, not what is allowed: a provider may be written in any language, and each runtime
 // has wishes of its own. Calls newer than this program are refused unseen, since a runtime that finds a call
 // missing does without.
 #pragma once
 
+#include <fcntl.h>
 #include <seccomp.h>
 
 #include <cstdint>
+
+#include "provider/confine.hpp"
 
 namespace cnspec::provider {
 
@@ -127,6 +131,49 @@ inline constexpr Refused kSome[] = {
     CALL(ioctl, kAttributes, false),
 };
 #undef CALL
+
+// Calls that take the name of a file. Landlock judges them; the keeper looks at them to say what was refused,
+// which the kernel tells nobody but the provider.
+// Whether the kernel looks for the file before it looks at rights: then a name that is (not) there is none of
+// our business.
+enum class Existing { kMust, kMustNot, kOpen };  // kOpen: as the flags say that come after the name
+
+struct FileCall {
+  int number;
+  int folder;  // the argument that holds the descriptor of a folder, or kNoFolder
+  int path;    // the argument that points to the name
+  Access access;
+  Existing existing;
+};
+inline constexpr int kNoFolder = -1;
+
+// Opening for reading, and cutting: Landlock sees that from version 3.
+inline constexpr unsigned kCut = O_ACCMODE | O_TRUNC;
+inline constexpr unsigned kCutUnseen = O_RDONLY | O_TRUNC;
+
+inline constexpr FileCall kFileCalls[] = {
+    {SCMP_SYS(open), kNoFolder, 0, Access::kRead, Existing::kOpen},
+    {SCMP_SYS(openat), 0, 1, Access::kRead, Existing::kOpen},
+    {SCMP_SYS(openat2), 0, 1, Access::kRead, Existing::kOpen},
+    {SCMP_SYS(creat), kNoFolder, 0, Access::kWrite, Existing::kOpen},
+    {SCMP_SYS(truncate), kNoFolder, 0, Access::kWrite, Existing::kMust},
+    {SCMP_SYS(mkdir), kNoFolder, 0, Access::kWrite, Existing::kMustNot},
+    {SCMP_SYS(mkdirat), 0, 1, Access::kWrite, Existing::kMustNot},
+    {SCMP_SYS(mknod), kNoFolder, 0, Access::kWrite, Existing::kMustNot},
+    {SCMP_SYS(mknodat), 0, 1, Access::kWrite, Existing::kMustNot},
+    {SCMP_SYS(symlink), kNoFolder, 1, Access::kWrite, Existing::kMustNot},
+    {SCMP_SYS(symlinkat), 1, 2, Access::kWrite, Existing::kMustNot},
+    {SCMP_SYS(link), kNoFolder, 1, Access::kWrite, Existing::kMustNot},
+    {SCMP_SYS(linkat), 2, 3, Access::kWrite, Existing::kMustNot},
+    {SCMP_SYS(rmdir), kNoFolder, 0, Access::kWrite, Existing::kMust},
+    {SCMP_SYS(unlink), kNoFolder, 0, Access::kWrite, Existing::kMust},
+    {SCMP_SYS(unlinkat), 0, 1, Access::kWrite, Existing::kMust},
+    {SCMP_SYS(rename), kNoFolder, 0, Access::kWrite, Existing::kMust},
+    {SCMP_SYS(renameat), 0, 1, Access::kWrite, Existing::kMust},
+    {SCMP_SYS(renameat2), 0, 1, Access::kWrite, Existing::kMust},
+    {SCMP_SYS(execve), kNoFolder, 0, Access::kRun, Existing::kMust},
+    {SCMP_SYS(execveat), 0, 1, Access::kRun, Existing::kMust},
+};
 
 // Missing calls, which runtimes do without. The arguments of clone3 lie where a filter cannot see them, those
 // of clone do not; what io_uring does no filter sees; and files of memory no limit counts.

@@ -1,16 +1,26 @@
-// confined [--files PATH | --exec PROGRAM | --secret PATH | --landlock ABI]... ATTEMPT [TARGET]
-// Attempts something in a confined child and says what came of it: "succeeded", the error, or the verdict. In
-// the target, PARENT stands for the process id of this program, which is not confined.
+// confined [--files PATH | --exec PROGRAM | --secret PATH | --landlock ABI | --unasked WHY]... ATTEMPT
+// [TARGET] Attempts something in a confined child and says what came of it: "succeeded", the error, or the
+// verdict. In the target, PARENT stands for the process id of this program, which is not confined.
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
 #include <iostream>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "attempt.h"
+#include "provider/refusals.hpp"
 #include "provider/sandbox.hpp"
 
 using namespace cnspec;
@@ -28,14 +38,43 @@ namespace {
 
 constexpr int kSetUp = 99;
 
-int child(const provider::Sandbox& sandbox, const std::string& what, const std::string& target) {
+// Asks about no call at all, and keeps anybody else below from asking: there can be one that does.
+bool ask_first() {
+  sock_filter all[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const sock_fprog program{1, all};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program) >= 0;
+}
+
+int child(const provider::Sandbox& sandbox, int parent, const std::string& what, const std::string& target) {
   ::setenv("TMPDIR", sandbox.scratch.c_str(), 1);
-  if (auto done = provider::apply_sandbox(sandbox, STDIN_FILENO); !done) {
-    std::cerr << done.error().message() << '\n';
-    return kSetUp;
+  {
+    const auto listener = provider::apply_sandbox(sandbox, STDIN_FILENO);
+    if (!listener) {
+      std::cerr << listener.error().message() << '\n';
+      return kSetUp;
+    }
+    if (*listener && !provider::send_descriptor(parent, listener->get(), "here")) return kSetUp;
   }
+  ::close(parent);
   const int code = attempt(what.c_str(), target.c_str());
   return code < 0 ? kSetUp : code;
+}
+
+// Until there is nobody left to answer, or the child must end, which is the status.
+std::optional<int> answer(int child, const provider::Sandbox& sandbox, pid_t pid) {
+  pollfd ready{child, POLLIN, 0};
+  ::poll(&ready, 1, -1);
+  std::string words;
+  Fd listener = provider::receive_descriptor(child, words);
+  if (!listener) return std::nullopt;
+  provider::Refusals refusals(std::move(listener), sandbox, STDIN_FILENO, pid, Fd(::dup(STDERR_FILENO)));
+  while (true) {
+    ready = {refusals.fd(), POLLIN, 0};
+    ::poll(&ready, 1, -1);
+    if ((ready.revents & POLLIN) == 0) return std::nullopt;
+    if (const auto deserved = refusals.answer()) return deserved;
+  }
 }
 
 }  // namespace
@@ -48,6 +87,7 @@ int main(int argc, char** argv) {
     if (words[0] == "--files") capabilities.files.push_back(words[1]);
     if (words[0] == "--exec") capabilities.exec.push_back(words[1]);
     if (words[0] == "--secret") secrets.emplace_back(words[1]);
+    if (words[0] == "--unasked" && !ask_first()) return kSetUp;
     if (words[0] == "--landlock") g_abi = std::stoi(words[1]);
     words.erase(words.begin(), words.begin() + 2);
   }
@@ -63,10 +103,17 @@ int main(int argc, char** argv) {
   }
   const char* home = std::getenv("HOME");
   const auto sandbox = provider::make_sandbox(capabilities, home ? home : "", secrets, scratch->path());
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return kSetUp;
   const pid_t pid = ::fork();
-  if (pid == 0) std::_Exit(child(sandbox, words[0], target));
+  if (pid == 0) std::_Exit(child(sandbox, pair[1], words[0], target));
+  if (pid < 0) return kSetUp;
+  ::close(pair[1]);
+  const std::optional<int> deserved = answer(pair[0], sandbox, pid);
+  if (deserved) ::kill(pid, SIGKILL);
   int status = 0;
-  if (pid < 0 || ::waitpid(pid, &status, 0) != pid) return kSetUp;
+  if (::waitpid(pid, &status, 0) != pid) return kSetUp;
+  status = deserved.value_or(status);
   if (WIFEXITED(status) && WEXITSTATUS(status) == kSetUp) return kSetUp;
   if (const std::string verdict = provider::sandbox_verdict(status); !verdict.empty()) {
     std::cout << verdict << '\n';
