@@ -13,6 +13,7 @@
 #include "base/terminal.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "base/url.hpp"
 #include "runtime/runtime.hpp"
 #include "status/status.hpp"
 #include "terminal.hpp"
@@ -54,6 +55,11 @@ void print_marked(std::FILE* to, terminal::Marker marker, const std::string& lin
                printable(line).c_str());
 }
 
+std::string check_proxy(const std::string& url) {
+  if (url.empty() || is_address(url, {"http", "https", "socks5", "socks5h"})) return "";
+  return "expected http://HOST:PORT, or https, socks5 or socks5h, found " + quoted_if_needed(shown_url(url));
+}
+
 std::string check_file(const std::string& path) {
   std::error_code ec;
   if (path.empty() || !std::filesystem::exists(path, ec))
@@ -81,7 +87,8 @@ void add_globals(Command& program, Globals& g) {
   add({.names = "--api-proxy",
        .target = &g.api_proxy,
        .summary = "Proxy for all requests; \"\" for none",
-       .value = "URL"});
+       .value = "URL",
+       .check = check_proxy});
   add({.names = "--ca-file",
        .target = &g.ca_file,
        .summary = "Trusted certificate authorities (PEM), in place of the system's",
@@ -137,6 +144,15 @@ Parsed parse_or_exit(Command& program, const std::vector<std::string>& words, St
   throw Exit{kOk};
 }
 
+std::chrono::milliseconds time_allowed(const Globals& globals, std::chrono::milliseconds otherwise) {
+  const auto given = parse_duration(globals.timeout);
+  return given ? std::chrono::duration_cast<std::chrono::milliseconds>(*given) : otherwise;
+}
+
+void set_up_log(const Globals& globals, const config::Config& config) {
+  log::configure(wanted_level(globals, &config), config.log_format == "json");
+}
+
 std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout,
                                         const std::function<void(const Error&)>& unusable) {
   log::configure(wanted_level(globals, nullptr), false);
@@ -149,14 +165,11 @@ std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::mil
   options.isolation = globals.isolation;
   options.auto_update = globals.auto_update;
   options.makes_lock = globals.makes_lock;
-  options.timeout = default_timeout;
-  if (const auto given = parse_duration(globals.timeout)) {
-    options.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(*given);
-  }
+  options.timeout = time_allowed(globals, default_timeout) - globals.spent;
   auto runtime = runtime::Runtime::create(std::move(options));
   if (!runtime) exit_unusable(globals, runtime.error(), unusable);
   const config::Config& config = (*runtime)->config();
-  log::configure(wanted_level(globals, &config), config.log_format == "json");
+  set_up_log(globals, config);
   if (!config.log_level.empty() && !level_named(config.log_level)) {
     print_warning("unknown log level: " + quoted_if_needed(config.log_level));
   }

@@ -12,6 +12,7 @@
 #include "command_line.hpp"
 
 namespace cnspec::config {
+struct Config;
 struct Source;
 }  // namespace cnspec::config
 namespace cnspec::provider {
@@ -36,10 +37,11 @@ struct Globals {
   std::optional<std::string> api_proxy;
   std::string ca_file;
   std::vector<std::string> isolation;
-  std::string trust;                // empty: the configuration's
-  std::optional<bool> auto_update;  // unset: the configuration's
-  bool makes_lock = false;          // no option: the command writes the lock file
-  std::string log_level;            // empty: the configuration's
+  std::string trust;                   // empty: the configuration's
+  std::optional<bool> auto_update;     // unset: the configuration's
+  bool makes_lock = false;             // no option: the command writes the lock file
+  std::chrono::milliseconds spent{0};  // no option: of the command's time, before start()
+  std::string log_level;               // empty: the configuration's
   bool verbose = false;
   std::string timeout;  // empty: the command's own
 };
@@ -87,6 +89,12 @@ std::string render_providers_json(const provider::Inventory& inventory,
 // "--output text|json|yaml"; anything else is a usage error.
 Option& add_output(Command& command, std::string& output, std::vector<std::string> formats);
 
+// How long the command may take.
+std::chrono::milliseconds time_allowed(const Globals& globals, std::chrono::milliseconds otherwise);
+
+// How loud the log is, and in which form, when the configuration is known. start() does it.
+void set_up_log(const Globals& globals, const config::Config& config);
+
 // Reads the configuration, sets up logging; throws Exit when it cannot. What a command has to say of a
 // configuration that cannot be used, before the error, it says in `unusable`.
 std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout,
@@ -95,7 +103,8 @@ std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::mil
 // "x what: why", then how to mend it.
 void print_error(const Error& error);
 [[noreturn]] void exit_with(const Error& error);
-// Of a configuration that cannot be used: its log.format, as far as it can be read, is followed all the same.
+// Before a configuration is in force, or of one that cannot be used: its log.format, as far as it can be
+// read, is followed all the same.
 [[noreturn]] void exit_unusable(const Globals& globals, const Error& error,
                                 const std::function<void(const Error&)>& report = {});
 int exit_code(const Error& error);

@@ -8,6 +8,7 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "base/url.hpp"
 #include "command.hpp"
 #include "runtime/runtime.hpp"
 #include "terminal.hpp"
@@ -23,34 +24,37 @@ struct Flags {
 
 constexpr std::size_t kMaxToken = 64 * 1024;
 
-Result<std::string> read_standard_input() {
-  std::string out;
-  char buffer[4096];
-  ssize_t got = 0;
-  while ((got = ::read(STDIN_FILENO, buffer, sizeof buffer)) > 0) {
-    out.append(buffer, static_cast<std::size_t>(got));
-    if (out.size() > kMaxToken)
-      return fail("standard input holds no token: it is too long", ErrorKind::kUsage);
-  }
-  return out;
+constexpr std::chrono::seconds kTime{30};
+
+using Deadline = std::chrono::steady_clock::time_point;
+
+// Somebody who types has all the time there is.
+Result<std::string> read_standard_input(Deadline deadline) {
+  if (::isatty(STDIN_FILENO) == 1) deadline = Deadline::max();
+  return read_to_end(STDIN_FILENO, "standard input", kMaxToken, deadline);
+}
+
+Error unreadable(const char* what, const std::string& file, const Error& why) {
+  const ErrorKind kind = why.kind() == ErrorKind::kTimeout ? why.kind() : ErrorKind::kUsage;
+  return Error(std::string(what) + " cannot be read: " + why.message(), kind)
+      .hint(file.starts_with("/dev/") ? "--token - reads standard input" : "");
 }
 
 // From the flag, the file, or the environment; empty when none of them has one.
-Result<std::string> find_token(const Flags& flags) {
+Result<std::string> find_token(const Flags& flags, Deadline deadline) {
   std::string token;
   std::string source = "--token";
   if (flags.token && *flags.token == "-") {
-    auto text = read_standard_input();
-    if (!text) return text;
+    auto text = read_standard_input(deadline);
+    if (!text) return fail(unreadable("the token", "", text.error()));
     token = std::move(*text);
     source = "standard input";
   } else if (flags.token) {
     token = *flags.token;
   } else if (flags.token_file) {
     source = "the file " + printable(*flags.token_file);
-    auto text = read_small_file(*flags.token_file, kMaxToken);
-    if (!text)
-      return fail(Error("the token file cannot be read: " + text.error().message(), ErrorKind::kUsage));
+    auto text = read_small_file_or_pipe(*flags.token_file, kMaxToken, deadline);
+    if (!text) return fail(unreadable("the token file", *flags.token_file, text.error()));
     token = std::move(*text);
   } else if (const char* variable = std::getenv("MONDOO_REGISTRATION_TOKEN"); variable && *variable) {
     source = "MONDOO_REGISTRATION_TOKEN";
@@ -96,15 +100,18 @@ Result<std::string> log_in(runtime::Runtime& runtime, const registration::LoginR
 }
 
 void run(Globals& globals, Flags& flags) {
-  auto token = find_token(flags);
-  if (token && token->empty()) token = ask_for_token(globals);
-  if (!token) exit_with(token.error());
-  flags.request.token = std::move(*token);
   auto annotations = parse_annotations(flags.annotations);
-  if (!annotations) exit_with(annotations.error());
+  if (!annotations) exit_unusable(globals, annotations.error());
   flags.request.annotations = std::move(*annotations);
+  const auto begin = std::chrono::steady_clock::now();
+  auto token = find_token(flags, begin + time_allowed(globals, kTime));
+  globals.spent =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+  if (token && token->empty()) token = ask_for_token(globals);
+  if (!token) exit_unusable(globals, token.error());
+  flags.request.token = std::move(*token);
 
-  const auto runtime = start(globals, std::chrono::seconds(30));
+  const auto runtime = start(globals, kTime);
   if (flags.request.token.empty()) print_config_line(runtime->config().source);
   const auto agent = log_in(*runtime, flags.request);
   if (!agent) {
@@ -117,6 +124,15 @@ void run(Globals& globals, Flags& flags) {
     runtime->exit(kFailed);
   }
   runtime->exit(kOk);
+}
+
+std::function<std::string(const std::string&)> address(std::vector<std::string_view> schemes,
+                                                       const char* example) {
+  return [schemes = std::move(schemes), example](const std::string& text) {
+    return is_address(text, schemes)
+               ? std::string()
+               : std::string("expected ") + example + ", found " + quoted_if_needed(shown_url(text));
+  };
 }
 
 // For a check of an option: empty when the text is good.
@@ -150,7 +166,7 @@ void add_login(Command& program, Globals& globals) {
                   .excludes = "--token-file"});
   command.option({.names = "--token-file",
                   .target = &flags->token_file,
-                  .summary = "File that holds the registration token",
+                  .summary = "File or pipe that holds the registration token",
                   .value = "FILE",
                   .excludes = "--token"});
   command.option({.names = "--name",
@@ -164,11 +180,13 @@ void add_login(Command& program, Globals& globals) {
   command.option({.names = "--api-endpoint",
                   .target = &flags->request.api_endpoint,
                   .summary = "The platform's address (default: the token's)",
-                  .value = "URL"});
+                  .value = "URL",
+                  .check = address({"https", "http"}, "https://HOST")});
   command.option({.names = "--updates-url",
                   .target = &flags->request.updates_url,
                   .summary = "Where newer versions are announced",
-                  .value = "URL"});
+                  .value = "URL",
+                  .check = address({"https", "http", "file"}, "https://HOST or file:///FOLDER")});
   command.option({.names = "--timer",
                   .target = &flags->request.timer,
                   .summary = "Minutes between scans",

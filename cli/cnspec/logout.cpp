@@ -53,6 +53,7 @@ Result<void> log_out(runtime::Runtime& runtime, const registration::LogoutReques
 void run(Globals& globals, const Flags& flags) {
   const auto config = config::load(globals.config);
   if (!config) exit_unusable(globals, config.error());
+  set_up_log(globals, *config);
   print_config_line(config->source);
   if (auto good = registration::check_logged_in(*config); !good) exit_with(good.error());
   if (!flags.force) confirm(*config);

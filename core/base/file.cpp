@@ -1,9 +1,11 @@
 #include "base/file.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -15,9 +17,38 @@
 namespace cnspec {
 namespace {
 
+using Steady = std::chrono::steady_clock;
+
 tl::unexpected<Error> failed(const std::filesystem::path& path, const std::string& why,
                              ErrorKind kind = ErrorKind::kFailed) {
   return fail(printable(path.string()) + ": " + why, kind);
+}
+
+Result<Fd> open_to_read(const std::filesystem::path& path, bool or_pipe) {
+  Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  if (file.get() < 0) {
+    return failed(path, std::strerror(errno),
+                  errno == ENOENT || errno == ENOTDIR ? ErrorKind::kNotFound : ErrorKind::kFailed);
+  }
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) return failed(path, std::strerror(errno));
+  if (S_ISREG(info.st_mode) || (or_pipe && S_ISFIFO(info.st_mode))) return file;
+  const char* kind = S_ISDIR(info.st_mode) ? "a folder" : S_ISFIFO(info.st_mode) ? "a FIFO" : "a device";
+  return failed(path, std::string("expected a regular file, found ") + kind);
+}
+
+// False: nothing came in time. Of a FIFO that nobody has opened to write yet, only this tells from its end.
+bool wait_until_readable(int fd, Steady::time_point deadline) {
+  while (true) {
+    using std::chrono::milliseconds;
+    constexpr milliseconds kLongest = std::chrono::hours(1);
+    const auto left = std::chrono::ceil<milliseconds>(deadline - Steady::now());
+    pollfd input{fd, POLLIN, 0};
+    const int ready =
+        ::poll(&input, 1, static_cast<int>(std::clamp(left, milliseconds(0), kLongest).count()));
+    if (ready > 0 || (ready < 0 && errno != EINTR)) return true;
+    if (ready == 0 && left <= kLongest) return false;
+  }
 }
 
 // What root replaces stays its owner's, who could not read it any more.
@@ -91,28 +122,33 @@ bool write_all(int fd, std::string_view bytes) {
   return true;
 }
 
-Result<std::string> read_small_file(const std::filesystem::path& path, std::size_t max_size) {
-  const Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-  if (file.get() < 0) {
-    return failed(path, std::strerror(errno),
-                  errno == ENOENT || errno == ENOTDIR ? ErrorKind::kNotFound : ErrorKind::kFailed);
-  }
-  struct stat info {};
-  if (::fstat(file.get(), &info) != 0) return failed(path, std::strerror(errno));
-  if (!S_ISREG(info.st_mode)) {
-    const char* kind = S_ISDIR(info.st_mode) ? "a folder" : S_ISFIFO(info.st_mode) ? "a FIFO" : "a device";
-    return failed(path, std::string("expected a regular file, found ") + kind);
-  }
+Result<std::string> read_to_end(int fd, const std::string& name, std::size_t max_size,
+                                Steady::time_point deadline) {
   std::string out;
   char buffer[16384];
   while (true) {
-    const ssize_t n = ::read(file.get(), buffer, sizeof buffer);
+    if (!wait_until_readable(fd, deadline))
+      return failed(name, "its end did not come in time", ErrorKind::kTimeout);
+    const ssize_t n = ::read(fd, buffer, sizeof buffer);
     if (n == 0) return out;
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return failed(path, std::strerror(errno));
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (n < 0) return failed(name, std::strerror(errno));
     out.append(buffer, static_cast<std::size_t>(n));
-    if (out.size() > max_size) return failed(path, "has more than " + std::to_string(max_size) + " bytes");
+    if (out.size() > max_size) return failed(name, "has more than " + std::to_string(max_size) + " bytes");
   }
+}
+
+Result<std::string> read_small_file(const std::filesystem::path& path, std::size_t max_size) {
+  const auto file = open_to_read(path, false);
+  if (!file) return fail(file.error());
+  return read_to_end(file->get(), path.string(), max_size, Steady::time_point::max());
+}
+
+Result<std::string> read_small_file_or_pipe(const std::filesystem::path& path, std::size_t max_size,
+                                            Steady::time_point deadline) {
+  const auto file = open_to_read(path, true);
+  if (!file) return fail(file.error());
+  return read_to_end(file->get(), path.string(), max_size, deadline);
 }
 
 Result<void> write_file_atomically(const std::filesystem::path& named, std::string_view text, mode_t mode) {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <string>
@@ -14,6 +15,15 @@ namespace cnspec {
 
 // Never blocks on a FIFO. kNotFound when there is no such file; other errors name what was found instead.
 Result<std::string> read_small_file(const std::filesystem::path& path, std::size_t max_size = 1 << 20);
+
+// The same, and also of a pipe or a FIFO, as `<(command)` in a shell is one: what comes until its writers
+// have closed it. kTimeout when that does not happen before the deadline.
+Result<std::string> read_small_file_or_pipe(const std::filesystem::path& path, std::size_t max_size,
+                                            std::chrono::steady_clock::time_point deadline);
+
+// What is left in an open file, pipe or terminal, up to its end; `name` is what errors call it.
+Result<std::string> read_to_end(int fd, const std::string& name, std::size_t max_size,
+                                std::chrono::steady_clock::time_point deadline);
 
 // All of it, to a file, a pipe or a socket. False: errno says why not.
 bool write_all(int fd, std::string_view bytes);

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace cnspec {
 
@@ -14,6 +15,13 @@ struct UrlParts {
   std::string_view query;           // with its '?' or '#'; may hold a signature or a token
 };
 UrlParts split_url(std::string_view url);
+
+// Whether it names a host, and where it names a scheme, one of these: of a server whose paths we append, so
+// without a query. "file" wants a folder instead.
+bool is_address(std::string_view url, const std::vector<std::string_view>& schemes);
+
+// Whether what is said there crosses a network that anybody may listen to: http, and not to this machine.
+bool is_overheard(std::string_view url);
 
 // What may be printed of it, on one line: the scheme and the place.
 std::string shown_url(std::string_view url);

@@ -10,6 +10,7 @@
 #include "base/encoding.hpp"
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "base/url.hpp"
 #include "config/document.hpp"
 #include "config/guard.hpp"
 #include "config/keys.hpp"
@@ -147,6 +148,13 @@ void warn_of_readers(Config& config) {
   if (auto warning = exposed(config.source.path, secret->key)) config.warnings.push_back(std::move(*warning));
 }
 
+void warn_of_listeners(Config& config) {
+  auto warning = overheard(config.api_endpoint);
+  if (!warning) return;
+  const Setting& set = *config.find("api_endpoint");
+  config.warnings.push_back(Error(std::move(*warning)).hint("write https:// in " + printable(set.from)));
+}
+
 fs::path home_file() {
   const char* home = std::getenv("HOME");
   if (!home || !fs::path(home).is_absolute()) return {};
@@ -194,6 +202,11 @@ Result<std::optional<std::string>> read_source(std::string_view flag, Source& so
 
 }  // namespace
 
+std::optional<std::string> overheard(const std::string& endpoint) {
+  if (!is_overheard(endpoint)) return std::nullopt;
+  return shown_url(endpoint) + " is asked without TLS: token and key travel readable by anybody on the way";
+}
+
 void normalise_endpoint(std::string& endpoint) {
   if (endpoint.find("://") == std::string::npos) endpoint = "https://" + endpoint;
   while (endpoint.ends_with('/')) endpoint.pop_back();
@@ -213,6 +226,7 @@ Result<Config> load(std::string_view flag) {
   follow_external_account(config);
   warn_of_readers(config);
   normalise_endpoint(config.api_endpoint);
+  warn_of_listeners(config);
   return config;
 }
 

@@ -92,6 +92,9 @@ std::string text_regardless(std::string_view flag, std::string_view key);
 // is what it holds.
 std::optional<Error> exposed(const std::filesystem::path& file, const std::string& secret);
 
+// A warning, when anybody on the way can read what is said to this platform.
+std::optional<std::string> overheard(const std::string& endpoint);
+
 // "https://" where no scheme is given, and no slash at the end.
 void normalise_endpoint(std::string& endpoint);
 

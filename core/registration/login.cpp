@@ -75,6 +75,7 @@ class Login {
     std::string endpoint = request_.api_endpoint.empty() ? claims->api_endpoint : request_.api_endpoint;
     if (endpoint.empty()) endpoint = config_.api_endpoint;
     config::normalise_endpoint(endpoint);
+    warn_if_overheard(endpoint);
 
     auto bearer = authenticator_for(request_.token);
     if (!bearer) co_return fail(bearer.error());
@@ -83,8 +84,9 @@ class Login {
     keep_time_to_take_back();
     const upstream::Credential& credential = registered->credential;
     if (request_.api_endpoint.empty() && !credential.api_endpoint.empty()) {
-      endpoint = credential.api_endpoint;
+      const std::string before = std::exchange(endpoint, credential.api_endpoint);
       config::normalise_endpoint(endpoint);
+      if (endpoint != before) warn_if_overheard(endpoint);
     }
 
     auto account = authenticator_for(credential, {});
@@ -140,6 +142,7 @@ class Login {
     if (!account) co_return fail(account.error());
     std::string endpoint = request_.api_endpoint.empty() ? config_.api_endpoint : request_.api_endpoint;
     config::normalise_endpoint(endpoint);
+    warn_if_overheard(endpoint);
     auto registered = co_await call_register(endpoint, *(*account)->authenticator, "");
     if (!registered) co_return fail(registered.error());
     keep_time_to_take_back();
@@ -164,6 +167,7 @@ class Login {
     if (!transport) co_return fail(transport.error());
     std::string endpoint = request_.api_endpoint.empty() ? config_.api_endpoint : request_.api_endpoint;
     config::normalise_endpoint(endpoint);
+    warn_if_overheard(endpoint);
     Upstream platform = runtime_.platform(**transport, endpoint);
     auto proved = co_await platform.ping(*(*account)->authenticator, runtime_.deadline());
     if (!proved) {
@@ -309,6 +313,12 @@ class Login {
       info("config file does not exist, create a new one path=" + quoted_if_needed(path.string()));
     }
     return config::save(path, changes, until_);
+  }
+
+  // The configuration's own has been warned of.
+  void warn_if_overheard(const std::string& endpoint) const {
+    if (endpoint == config_.api_endpoint) return;
+    if (const auto warning = config::overheard(endpoint)) observer_.warn(*warning);
   }
 
   void info(const std::string& line) const { observer_.info(line); }

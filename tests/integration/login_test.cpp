@@ -1,5 +1,6 @@
 // `cnspec login` against the real platform: what it registers, what it writes, and what is left when it
 // fails.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <csignal>
 #include <fstream>
 #include <memory>
 #include <regex>
@@ -59,6 +61,14 @@ class LoginTest : public testing::Test {
   }
   RunResult login(const Argv& more, const std::optional<std::string>& input = std::nullopt) {
     return user.run(with(more), input);
+  }
+
+  // By the shell, which sees the program and its arguments as "$0" "$@".
+  RunResult shell(const std::string& script) {
+    Argv argv = {"bash", "-c", script, program("cnspec")};
+    const Argv args = with({});
+    argv.insert(argv.end(), args.begin(), args.end());
+    return run(argv, {.env = user.env, .cwd = {}, .input = {}});
   }
 
   YAML::Node config() const { return YAML::LoadFile(user.config_file()); }
@@ -147,6 +157,128 @@ TEST_F(LoginTest, TakesTheTokenFromWhereverItIs) {
   user.env["MONDOO_REGISTRATION_TOKEN"] = "nonsense";
   logged_in(login({"--token", token}));
   logged_in(user.run({"register", "--token", token, "--ca-file", platform->ca_file()}));
+}
+
+TEST_F(LoginTest, TakesTheTokenFromAPipe) {
+  user.env["TOKEN"] = platform->token();
+  user.env["FIFO"] = (user.home() / "fifo").string();
+  ASSERT_EQ(::mkfifo(user.env["FIFO"]->c_str(), 0600), 0);
+  // The last writer of a FIFO comes after its reader.
+  for (const char* script :
+       {"exec \"$0\" \"$@\" --token-file <(printf %s \"$TOKEN\")",
+        "printf %s \"$TOKEN\" | \"$0\" \"$@\" --token-file /dev/stdin",
+        "printf %s \"$TOKEN\" >\"$FIFO\" & exec \"$0\" \"$@\" --token-file \"$FIFO\"",
+        "(printf '\n%.20s' \"$TOKEN\"; printf %s \"${TOKEN:20}\") | \"$0\" \"$@\" --token -"}) {
+    const RunResult result = shell(script);
+    EXPECT_EQ(result.exit_code, 0) << script << "\n" << result.err;
+    EXPECT_TRUE(contains(result.out, " has logged in successfully\n")) << result.out;
+    std::filesystem::remove(user.config_file());
+  }
+}
+
+TEST_F(LoginTest, APipeWithoutATokenOrWithoutAnEndIsNotWaitedFor) {
+  const std::string fifo = (user.home() / "fifo").string();
+  user.env["FIFO"] = fifo;
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  const auto refuses = [&](const char* script, const std::string& error, int code) {
+    const RunResult result = shell(script);
+    EXPECT_EQ(result.exit_code, code) << script;
+    EXPECT_EQ(result.err, "x " + error + "\n") << script;
+    EXPECT_EQ(result.out, "");
+  };
+  // As of a secret store that failed.
+  refuses("true | \"$0\" \"$@\" --token-file /dev/stdin", "the token from the file /dev/stdin is empty", 2);
+  refuses("\"$0\" \"$@\" --token-file \"$FIFO\" & : >\"$FIFO\"; wait $!",
+          "the token from the file " + fifo + " is empty", 2);
+  refuses("\"$0\" \"$@\" --token-file /dev/stdin </dev/zero",
+          "the token file cannot be read: /dev/stdin: expected a regular file, found a device\n"
+          "  --token - reads standard input",
+          2);
+  refuses("\"$0\" \"$@\" --token-file /dev/stdin < <(cat /dev/zero)",
+          "the token file cannot be read: /dev/stdin: has more than 65536 bytes\n"
+          "  --token - reads standard input",
+          2);
+  // Somebody has it open to write, and writes no end.
+  const char* const silent = " <>\"$FIFO\" --timeout 300ms";
+  refuses(
+      (std::string("printf %s begun 1<>\"$FIFO\"; \"$0\" \"$@\" --token-file \"$FIFO\"") + silent).c_str(),
+      "the token file cannot be read: " + fifo + ": its end did not come in time", 1);
+  refuses((std::string("\"$0\" \"$@\" --token -") + silent).c_str(),
+          "the token cannot be read: standard input: its end did not come in time", 1);
+  expect_nothing_happened({});
+
+  Process waiting = user.start(with({"--token-file", fifo}));
+  const int writer = ::open(fifo.c_str(), O_WRONLY);  // waits for the reader
+  waiting.signal(SIGINT);
+  EXPECT_EQ(waiting.wait().signal, SIGINT);
+  ::close(writer);
+}
+
+TEST_F(LoginTest, WhatIsNoUrlIsWrongUsageAndNothingIsSent) {
+  const std::string token = platform->token();
+  const auto refuses = [&](const std::string& option, const std::string& text, const std::string& found) {
+    const RunResult result = login({"--token", token, option, text});
+    EXPECT_EQ(result.exit_code, 2) << option << " " << text;
+    EXPECT_TRUE(result.err.starts_with("x " + option + ": expected ")) << result.err;
+    EXPECT_TRUE(contains(result.err, ", found " + found + "\n")) << result.err;
+    expect_secret(result, "hunter2");
+    expect_nothing_happened(result);
+  };
+  for (const char* option : {"--api-endpoint", "--updates-url"}) {
+    refuses(option, "", "\"\"");
+    refuses(option, "not a url", "\"not a url\"");
+    refuses(option, "ht tp://x", "\"ht tp://x\"");
+    refuses(option, "ftp://svc:hunter2@x", "ftp://x");
+    refuses(option, "https://", "https://");
+    refuses(option, "https:///path", "https:///path");
+    refuses(option, "https://x:port", "https://x:port");
+    refuses(option, "https://x:", "https://x:");
+    refuses(option, "https://x:0", "https://x:0");
+    refuses(option, "https://x:65536", "https://x:65536");
+    refuses(option, "https://[::1", "https://[::1");
+    refuses(option, "https://x?sig=hunter2", "https://x");
+    refuses(option, "https://svc:hun/hunter2@x/", "https://x/");
+    refuses(option, "/srv/mirror", "/srv/mirror");
+  }
+  refuses("--api-endpoint", "file:///srv/mirror", "file:///srv/mirror");
+  refuses("--updates-url", "file://srv/mirror", "file://srv/mirror");
+  refuses("--api-proxy", "not a url", "\"not a url\"");
+  refuses("--api-proxy", "ftp://me:hunter2@x:1", "ftp://x:1");
+}
+
+TEST_F(LoginTest, AnAddressNeedsNoSchemeAndKeepsItsPath) {
+  const std::string host = platform->url().substr(8);
+  for (const auto& [endpoint, updates] : {std::pair{host, std::string("updates.example/mirror")},
+                                          {"HTTPS://" + host, "file:///srv/mirror"},
+                                          {platform->url() + "/", "https://[2001:db8::1]:8443"}}) {
+    const RunResult result =
+        login({"--token", platform->token(), "--api-endpoint", endpoint, "--updates-url", updates});
+    EXPECT_EQ(result.exit_code, 0) << endpoint << "\n" << result.err;
+    EXPECT_EQ(result.err, "") << endpoint;
+    EXPECT_EQ(config()["updates_url"].Scalar(), updates);
+  }
+}
+
+TEST_F(LoginTest, WarnsWhereAnybodyMayListen) {
+  const std::string warning =
+      "! http://platform.invalid is asked without TLS: token and key travel readable by anybody on the way";
+  const auto warns = [&](const RunResult& result, const std::string& more = "") {
+    EXPECT_TRUE(result.err.starts_with(warning + more + "\n")) << result.err;
+    EXPECT_EQ(result.err.find(warning, 1), std::string::npos) << result.err;
+  };
+  warns(login({"--token", platform->token(), "--api-endpoint", "http://platform.invalid"}));
+  warns(login({"--token", platform->token("test-space", {"--api-endpoint", "http://platform.invalid"})}));
+  const std::string file =
+      user.home().write(".config/mondoo/mondoo.yml", "api_endpoint: http://platform.invalid/\n").string();
+  warns(user.run({"status"}), "; to mend it: write https:// in " + file + ":1:15");
+  warns(login({"--token", platform->token(), "--api-endpoint", "http://platform.invalid"}),
+        "; to mend it: write https:// in " + file + ":1:15");
+  std::filesystem::remove(file);
+  for (const char* here :
+       {"http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1", "http://a.localhost"}) {
+    const RunResult result = login({"--token", platform->token(), "--api-endpoint", here});
+    EXPECT_FALSE(contains(result.err, "without TLS")) << result.err;
+  }
 }
 
 TEST_F(LoginTest, KeepsWhatTheUserSetAndNothingOfTheEnvironment) {
@@ -270,7 +402,8 @@ TEST_F(LoginTest, TokensThatSayNothingUseful) {
           malformed + "it has a character that no token has");
   refused({"--token", ""}, 2, "the token from --token is empty");
   refused({"--token", "-"}, 2, "the token from standard input is empty", " \n");
-  refused({"--token", "-"}, 2, "standard input holds no token: it is too long", std::string(1 << 20, 'S'));
+  refused({"--token", "-"}, 2, "the token cannot be read: standard input: has more than 65536 bytes",
+          std::string(1 << 20, 'S'));
   const auto empty = user.home().write("empty", "\n").string();
   refused({"--token-file", empty}, 2, "the token from the file " + empty + " is empty");
   refused({"--token-file", "/nonexistent"}, 2,

@@ -5,8 +5,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
 #include <atomic>
-
 #include <memory>
 #include <regex>
 
@@ -112,6 +112,19 @@ TEST_F(LogoutTest, WithoutATerminalItWantsForce) {
                 client + "\n");
   EXPECT_EQ(logout.exit_code, 2);
   EXPECT_EQ(config(), before);
+}
+
+TEST_F(LogoutTest, RefusesInTheFormOfTheLog) {
+  log_in("log.format: json\n");
+  const auto is_json = [](const RunResult& logout, const std::string& message) {
+    EXPECT_TRUE(logout.err.starts_with("{\"level\":\"error\"")) << logout.err;
+    EXPECT_NE(logout.err.find("\"message\":\"" + message), std::string::npos) << logout.err;
+    EXPECT_EQ(std::count(logout.err.begin(), logout.err.end(), '\n'), 1) << logout.err;
+  };
+  is_json(user.run({"logout"}), "--force is required to logout");
+  user.home().write(".config/mondoo/mondoo.yml", "log.format: json\n");
+  is_json(user.run({"logout", "--force"}), "this client is not logged in");
+  is_json(user.run({"login", "--token", ""}), "the token from --token is empty");
 }
 
 TEST_F(LogoutTest, OnATerminalItAsks) {

@@ -362,13 +362,24 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"S3_FlagGoesBeforeTheKey",
             config("api_proxy: http://127.0.0.1:2\n"),
             {"login", "--token", "{TOKEN}", "--ca-file", "{CA}", "--api-proxy",
-             "ftp://u:hunter2@127.0.0.1:1"},
+             "http://u:hunter2@127.0.0.1:1/path"},
             {},
             78,
             "→ token will expire at <>\n",
-            "x failed to log in client: the proxy that --api-proxy names cannot be used: its scheme is none "
-            "of http, https, socks5 and socks5h\n" +
+            "x failed to log in client: the proxy that --api-proxy names cannot be used: something follows "
+            "the "
+            "host and port\n" +
                 kProxyHint},
+        Row{"S3_AFlagThatNamesNoProxyIsWrongUsage",
+            nothing,
+            {"login", "--token", "{TOKEN}", "--ca-file", "{CA}", "--api-proxy",
+             "ftp://u:hunter2@127.0.0.1:1"},
+            {},
+            2,
+            "",
+            "x --api-proxy: expected http://HOST:PORT, or https, socks5 or socks5h, found ftp://127.0.0.1:1\n"
+            "  see: cnspec login --help\n",
+            "there: 1"},
         Row{"S3_KeyGoesBeforeTheEnvironment",
             config("api_proxy: ftp://127.0.0.1:2\n"),
             {"login", "--token", "{TOKEN}", "--ca-file", "{CA}"},
