@@ -1,10 +1,12 @@
 // What is typed, set and written on the left; what is printed, and the exit code, on the right: the ways in
 // and out as facts/registration.md lists them, through the real program and the real platform. The name of a
 // row begins with the section it is from; where we answer otherwise than the tool we follow, `why` says so.
+// registration_facts_test.cpp names the test of each of them, also of those that cannot stand here.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
 #include <regex>
@@ -14,12 +16,13 @@
 #include "base/json.hpp"
 #include "base/version.hpp"
 #include "support/cnspec.hpp"
+#include "support/http_server.hpp"
 #include "support/platform.hpp"
 
 namespace cnspec::test {
 namespace {
 
-// One platform for all rows, since none of them changes it for another.
+// One platform for all rows that want nothing of it in particular, since none of them changes it for another.
 const Platform& the_platform() {
   static const Platform platform;
   return platform;
@@ -27,12 +30,15 @@ const Platform& the_platform() {
 
 struct Lab {
   User user;
+  std::unique_ptr<Platform> own;
+
+  const Platform& platform() const { return own ? *own : the_platform(); }
 
   void write(const std::string& name, const std::string& text) const { user.home().write(name, text); }
   void write_config(const std::string& text) const { write(".config/mondoo/mondoo.yml", text); }
   void log_in() const {
-    const RunResult login = user.run({"login", "--token", the_platform().token(), "--ca-file",
-                                      the_platform().ca_file(), "--updates-url", the_platform().url()});
+    const RunResult login = user.run({"login", "--token", platform().token(), "--ca-file",
+                                      platform().ca_file(), "--updates-url", platform().url()});
     if (login.exit_code != 0) throw std::runtime_error("login failed: " + login.out + login.err);
   }
   YAML::Node config() const { return YAML::LoadFile(user.config_file()); }
@@ -46,7 +52,7 @@ struct Lab {
     changed.remove(key);
     std::ofstream(user.config_file()) << changed;
   }
-  void revoke() const { the_platform().revoke(config()["mrn"].as<std::string>()); }
+  void revoke() const { platform().revoke(config()["mrn"].as<std::string>()); }
 };
 
 struct Row {
@@ -57,6 +63,7 @@ struct Row {
   int exit_code;
   std::string out, err;  // with the same braces, and <> for what differs between runs
   const char* why = "";
+  Argv platform = {};  // of `cnspec-platform serve`: one of its own for this row
 };
 
 void PrintTo(const Row& row, std::ostream* to) { *to << row.args.front() << " " << row.why; }
@@ -71,7 +78,7 @@ std::string replaced(std::string text, const std::string& what, const std::strin
 std::string normalised(std::string text, const Lab& lab) {
   text = replaced(text, lab.user.home().path().string(), "{HOME}");
   text = replaced(text, CNSPEC_SOURCE_DIR, "{SOURCE}");
-  text = replaced(text, the_platform().url(), "{URL}");
+  text = replaced(text, lab.platform().url(), "{URL}");
   const std::pair<const char*, const char*> rules[] = {
       {"(Platform:\t\t)[a-z][^\n]*(\n→ Version:\t\t)[^\n]*(\n→ Hostname:\t\t)[^\n]+(\n→ "
        "IP:\t\t\t)[0-9a-f.:]+",
@@ -91,13 +98,14 @@ class RegistrationTable : public testing::TestWithParam<Row> {};
 TEST_P(RegistrationTable, Row) {
   const Row& row = GetParam();
   Lab lab;
+  if (!row.platform.empty()) lab.own = std::make_unique<Platform>(row.platform);
   if (row.given) row.given(lab);
   const auto filled = [&](std::string text) {
     text = replaced(text, "{HOME}", lab.user.home().path().string());
-    text = replaced(text, "{URL}", the_platform().url());
-    text = replaced(text, "{CA}", the_platform().ca_file());
+    text = replaced(text, "{URL}", lab.platform().url());
+    text = replaced(text, "{CA}", lab.platform().ca_file());
     text = replaced(text, "{SOURCE}", CNSPEC_SOURCE_DIR);
-    if (text.find("{TOKEN}") != text.npos) text = replaced(text, "{TOKEN}", the_platform().token());
+    if (text.find("{TOKEN}") != text.npos) text = replaced(text, "{TOKEN}", lab.platform().token());
     return text;
   };
   for (const auto& [name, value] : row.env) lab.user.env[name] = filled(value);
@@ -126,8 +134,8 @@ void revoked(Lab& lab) {
   lab.revoke();
 }
 void known_platform(Lab& lab) {
-  lab.write_config("api_endpoint: " + the_platform().url() + "\nca_file: " + the_platform().ca_file() +
-                   "\nupdates_url: " + the_platform().url() + "\n");
+  lab.write_config("api_endpoint: " + lab.platform().url() + "\nca_file: " + lab.platform().ca_file() +
+                   "\nupdates_url: " + lab.platform().url() + "\n");
 }
 std::function<void(Lab&)> file(const std::string& name, const std::string& text) {
   return [=](Lab& lab) { lab.write(name, text); };
@@ -142,11 +150,11 @@ std::function<void(Lab&)> logged_in_with(const std::string& key, const std::stri
 }
 
 std::string machine(const std::string& latest = "→ Latest Version:\t" + std::string(kVersion) + "\n",
-                    const std::string& before_providers = "") {
+                    const std::string& before_providers = "", const std::string& after_providers = "") {
   return "→ Platform:\t\t<>\n→ Version:\t\t<>\n→ Hostname:\t\t<>\n→ IP:\t\t\t<>\n→ Time:\t\t\t<>\n→ "
          "Version:\t\t" +
          std::string(kVersion) + " (API Version: 13)\n" + latest + before_providers +
-         "→ Installed Providers:\tarista | aws | azure | core | mock | os\n";
+         "→ Installed Providers:\tarista | aws | azure | core | mock | os\n" + after_providers;
 }
 const auto kServing = std::string(
     "→ API ConnectionConfig:\t{URL}\n→ API Status:\t\tSERVING\n→ API Time:\t\t<>\n→ API Version:\t\t13\n");
@@ -236,6 +244,22 @@ INSTANTIATE_TEST_SUITE_P(
             "",
             "x could not read the configuration: {HOME}: expected a regular file, found a folder\n",
             "there: a warning, and the run goes on with defaults"},
+        Row{"S21_AFileThatCannotBeRead",
+            nothing,
+            {"status", "--config", "/proc/self/mem"},  // which nobody can at its beginning, not even root
+            {},
+            78,
+            "",
+            "x could not read the configuration: /proc/self/mem: Input/output error\n",
+            "there: the run goes on with defaults"},
+        Row{"S21_AFileThatCannotBeLookedAt",
+            [](Lab& lab) { std::filesystem::create_symlink("loop", lab.user.home() / "loop"); },
+            {"status", "--config", "{HOME}/loop"},
+            {},
+            78,
+            "",
+            "x could not read the configuration: {HOME}/loop: Too many levels of symbolic links\n",
+            "there: a warning of \"Schrödinger's path\", and the run goes on with defaults"},
         Row{"S21_ParameterStore",
             nothing,
             {"status", "--config", "aws-ssm-ps://region/us-east-1/parameter/x"},
@@ -324,6 +348,15 @@ INSTANTIATE_TEST_SUITE_P(
             78,
             "",
             "x MONDOO_AUTO_UPDATE: auto_update must be true or false, found maybe\n"},
+        Row{"S25_NoCommandFeatures",
+            nothing,
+            {"features"},
+            {},
+            2,
+            "",
+            "x there is no command features\n"
+            "  the commands are: login, logout, status, config, providers, discover, version, completion\n",
+            "there: hidden, undocumented; what is in force stands in the member features of status -o json"},
         Row{"S25_UnknownFeatures",
             config("features: [Nonsense, MassQueries, Other]\n"),
             {"config", "show"},
@@ -503,6 +536,73 @@ INSTANTIATE_TEST_SUITE_P(
                 "refused\"\n",
             "",
             "there: said to be bad credentials"},
+        Row{"S51_TheLevelOfTheLogHidesNothing",
+            logged_in_with("log-level", "error"),
+            {"status", "--log-level", "error"},
+            {},
+            0,
+            kLoaded + machine() + kServing + identity() + "→ client authenticated successfully\n",
+            "",
+            "there: the whole report is a log, and hidden"},
+        Row{"S51_HealthFailsAlone",
+            logged_in,
+            {"status"},
+            {},
+            0,
+            kLoaded +
+                "x could not check upstream health error=\"rpc error: code = Unavailable desc = failed on "
+                "demand (--fail)\"\n" +
+                machine() + "→ API ConnectionConfig:\t{URL}\n" + kSilent + identity() +
+                "→ client authenticated successfully\n",
+            "! health: the platform's log knows this request as <>\n",
+            "there: the versions of the API are said not to match, too",
+            {"--fail", "Health/Check=Unavailable"}},
+        Row{"S51_NewerVersions",
+            logged_in,
+            {"status"},
+            {},
+            0,
+            kLoaded +
+                machine("→ Latest Version:\t99.1.0\n! A newer version is available\n", "",
+                        "→ Outdated Providers:\tarista | aws | azure | core | mock | os\n") +
+                kServing + identity() + "→ client authenticated successfully\n",
+            "",
+            "there: whatever is not equal is newer; core is left out of those that are outdated",
+            {"--latest-version", "99.1.0"}},
+        Row{"S51_OlderVersionsAreNoNews",
+            logged_in,
+            {"status"},
+            {},
+            0,
+            kLoaded + machine("→ Latest Version:\tv0.0.9\n") + kServing + identity() +
+                "→ client authenticated successfully\n",
+            "",
+            "there: whatever is not equal is newer",
+            {"--latest-version", "v0.0.9"}},
+        Row{"S51_ProvidersUrl",
+            logged_in_with("providers_url", "https://127.0.0.1:1/providers/"),
+            {"status"},
+            {},
+            0,
+            kLoaded +
+                machine(
+                    "→ Latest Version:\t" + std::string(kVersion) + "\n",
+                    "! failed to get provider info error=\"GET https://127.0.0.1:1/providers/latest.json: "
+                    "could not connect to 127.0.0.1:1: Connection refused\"\n") +
+                kServing + identity() + "→ client authenticated successfully\n",
+            "",
+            "there: a warning that it is deprecated; here it is how a mirror is named"},
+        Row{"S51_UpdatesUrlWithASlashAtItsEnd",
+            [](Lab& lab) {
+              lab.log_in();
+              lab.set("updates_url", lab.platform().url() + "///");
+            },
+            {"status"},
+            {},
+            0,
+            kLoaded + machine() + kServing + identity() + "→ client authenticated successfully\n",
+            "",
+            "there: asks for //mql/latest.json, which nobody has"},
         Row{"S51_NoManifestOfVersions",
             logged_in_with("updates_url", "https://127.0.0.1:1"),
             {"status"},
@@ -539,6 +639,23 @@ INSTANTIATE_TEST_SUITE_P(
                 "x the configuration cannot be used error=\"the private key of the service account is "
                 "missing\"\n",
             "! ping: log in again: cnspec login --token-file FILE\n"},
+        Row{"S52_KeyIsNotEcdsa",
+            [](Lab& lab) {
+              lab.log_in();
+              const RunResult rsa =
+                  test::run({"openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"},
+                            {.env = {}, .cwd = {}, .input = {}, .prints_secrets = true});
+              lab.set("private_key", rsa.out);
+            },
+            {"status"},
+            {},
+            78,
+            kLoaded + machine() + kServing + identity() +
+                "x the configuration cannot be used error=\"the private key of the service account is no "
+                "elliptic-curve "
+                "key, expected P-384\"\n",
+            "! ping: log in again: cnspec login --token-file FILE\n",
+            "there: nothing but the error is shown"},
         Row{"S52_ProxyIsNoUrl",
             logged_in,
             {"status"},
@@ -730,6 +847,43 @@ INSTANTIATE_TEST_SUITE_P(
             "→ token will expire at <>\n",
             "x the configuration cannot be written: {HOME}/f: expected a folder, found a file\n",
             "there: registered first, and the key lost"},
+        Row{"S6_ThePingAfterwardsFails",
+            nothing,
+            login("{TOKEN}"),
+            {},
+            1,
+            "→ token will expire at <>\n",
+            "x the platform registered this client, but its new credentials did not work; nothing was "
+            "written, and "
+            "the registration was taken back: rpc error: code = Unavailable desc = failed on demand "
+            "(--fail)\n"
+            "  the platform's log knows this request as <>\n",
+            "there: the configuration is written before",
+            {"--fail", "AgentManager/PingPong=Unavailable"}},
+        Row{"S6_TheEndpointOfTheFlagForEveryRequest",
+            [](Lab& lab) {
+              lab.user.env["MONDOO_REGISTRATION_TOKEN"] =
+                  the_platform().token("test-space", {"--api-endpoint", "https://127.0.0.1:1"});
+            },
+            {"login", "--ca-file", "{CA}", "--api-endpoint", "{URL}"},
+            {},
+            0,
+            "→ token will expire at <>\n"
+            "→ saving config path={HOME}/.config/mondoo/mondoo.yml\n"
+            "→ config file does not exist, create a new one path={HOME}/.config/mondoo/mondoo.yml\n"
+            "→ client " +
+                kAgents + "/agents/<> has logged in successfully\n",
+            "",
+            "there: the ping goes to the token's endpoint all the same"},
+        Row{"S6_NoFlagForTheRegistry",
+            nothing,
+            {"login", "--providers-url", "https://x"},
+            {},
+            2,
+            "",
+            "x there is no option --providers-url; did you mean --providers-path?\n"
+            "  see: cnspec login --help\n",
+            "there: hidden and deprecated; here it is the key providers_url"},
         Row{"S6_AnnotationWithoutValue",
             nothing,
             {"login", "--annotation", "x", "--token", "{TOKEN}"},
@@ -814,6 +968,19 @@ INSTANTIATE_TEST_SUITE_P(
             "refused\n"
             "  to remove the credentials from this machine all the same: cnspec logout --local\n",
             "there: 0, and said to have succeeded"},
+        Row{"S7_UnregisterFails",
+            logged_in,
+            {"logout", "--force"},
+            {},
+            1,
+            kLoaded + "→ client " + kAgents + "/serviceaccounts/<> authenticated successfully\n",
+            "x nothing was removed: failed to unregister client: rpc error: code = Internal desc = failed on "
+            "demand "
+            "(--fail)\n"
+            "  the platform's log knows this request as <>; to remove the credentials from this machine all "
+            "the same: cnspec logout --local\n",
+            "there: 0, and said to have succeeded",
+            {"--fail", "AgentManager/UnRegisterAgent=Internal"}},
         Row{"S7_LocalAllTheSame",
             logged_in_with("api_endpoint", "https://127.0.0.1:1"),
             {"logout", "--force", "--local"},
@@ -1000,6 +1167,32 @@ TEST(RegistrationEnvironment, S24_AnUnusableConfigurationIsLoggedAsJsonWhereThat
   EXPECT_TRUE(json::parse(lab.user.run({"status"}).err));
 }
 
+TEST(RegistrationEnvironment, S24_VariablesThatAreNotFollowedChangeNothing) {
+  const std::pair<const char*, const char*> rows[] = {
+      {"MONDOO_PROF", "enable,listen=127.0.0.1:6060"},  // profiles of a Go program; here perf and valgrind
+      {"MONDOO_TMP_DIR", "/nonexistent"},               // what is written here lies beside what it replaces
+      {"MONDOO_AUTO_UPDATE_ENGINE", "1"},  // this program comes from packages, and does not replace itself
+      {"MONDOO_MAX_PROVIDER_CONNECTIONS", "1"},       // a limit of scans, which are not built
+      {"DEBUG_PROVIDER_MEMORY", "1"},                 // Go's heap
+      {"MEM_DEBUG", "1"},                             // Go's heap
+      {"REGISTRY_URL", "https://127.0.0.1:1"},        // the hub of policies, which are not built
+      {"MONDOO_SYSTEM_PROXY", "http://127.0.0.1:1"},  // of a later version; a key that is shown, and no more
+      {"MONDOO_PROVIDER_PORT_RANGE", "1-2"},          // of a later version, for Windows; likewise
+  };
+  Lab lab;
+  lab.log_in();
+  const RunResult plain = lab.user.run({"status"});
+  EXPECT_EQ(plain.exit_code, 0) << plain.out;
+  for (const auto& [name, value] : rows) {
+    lab.user.env[name] = value;
+    const RunResult with = lab.user.run({"status"});
+    EXPECT_EQ(normalised(with.out, lab), normalised(plain.out, lab)) << name;
+    EXPECT_EQ(with.err, plain.err) << name;
+    EXPECT_EQ(with.exit_code, 0) << name;
+    lab.user.env[name] = std::nullopt;
+  }
+}
+
 // ---- 5.1, 5.3: what the platform's clock and the way to it are, and the documents for programs ----
 
 TEST(RegistrationStatus, S51_ClockSkew) {
@@ -1020,6 +1213,90 @@ TEST(RegistrationStatus, S51_LongRoundTripsAreNoClockSkew) {
   EXPECT_TRUE(
       std::regex_search(status.out, std::regex("\n! detected very long round-trip times: [0-9.]+s\n$")))
       << status.out;
+}
+
+TEST(RegistrationStatus, S51_OfAPlatformThatIsNotWellAndHasNoClock) {
+  HttpServer server([](const HttpRequest&) {
+    return HttpResponse{.body = R"({"status":"NOT_SERVING","time":"noon or so","apiVersion":"13"})"};
+  });
+  Lab lab;
+  lab.write_config("api_endpoint: " + server.url() + "\n");
+  const RunResult status = lab.user.run({"status"});
+  EXPECT_EQ(
+      normalised(status.out, lab).substr(kLoaded.size() + machine("").size()),
+      "→ API ConnectionConfig:\t" + server.url() +
+          "\n→ API Status:\t\tNOT_SERVING\n→ API Time:\t\tnoon or so\n→ API Version:\t\t13\n"
+          "x client is not registered\nx The Mondoo Platform credentials provided at "
+          "{HOME}/.config/mondoo/mondoo.yml didn't successfully authenticate with Mondoo Platform. Please "
+          "re-authenticate with Mondoo Platform. To learn how, read "
+          "https://mondoo.com/docs/cnspec/cnspec-adv-install/registration/.\n"
+          "! cannot run clock skew check\n")
+      << status.out;
+  EXPECT_EQ(status.exit_code, 1);
+  const YAML::Node report = YAML::Load(lab.user.run({"status", "-o", "json"}).out);
+  EXPECT_EQ(report["upstream"]["warnings"][0].as<std::string>(), "cannot run clock skew check");
+}
+
+TEST(RegistrationStatus, S51_WithoutAProviderForTheMachine) {
+  Lab lab;
+  const auto bin = std::filesystem::path(program("cnspec"));
+  const auto tree = lab.user.home() / "tree";
+  std::filesystem::create_directories(tree / "bin");
+  std::filesystem::create_directories(tree / "lib/cnspec/providers");
+  std::filesystem::copy_file(bin, tree / "bin/cnspec");
+  std::filesystem::copy_file(bin.parent_path().parent_path() / "lib/cnspec/cnspec-network.so",
+                             tree / "lib/cnspec/cnspec-network.so");
+  known_platform(lab);
+  const RunResult status =
+      test::run({tree / "bin/cnspec", "status"}, {.env = lab.user.env, .cwd = {}, .input = {}});
+  EXPECT_NE(normalised(status.out, lab)
+                .find(kLoaded +
+                      "! could not determine client platform information error=\"no installed provider has a "
+                      "connector local\"\n→ Time:\t\t\t<>\n"),
+            std::string::npos)
+      << status.out;
+}
+
+// There, they stand between the versions and the providers. The reports that the documentation shows, which
+// go before, have neither.
+TEST(RegistrationStatus, S51_UpdatesUrlAndProvidersUrlAreInTheDocumentsAlone) {
+  Lab lab;
+  lab.log_in();
+  const RunResult text = lab.user.run({"status"});
+  EXPECT_EQ(text.out.find("Updates URL:"), text.out.npos) << text.out;
+  EXPECT_EQ(text.out.find("Providers URL:"), text.out.npos) << text.out;
+  const YAML::Node report = YAML::Load(lab.user.run({"status", "-o", "json"}).out);
+  EXPECT_EQ(report["client"]["updatesUrl"].as<std::string>(), the_platform().url());
+  EXPECT_EQ(report["client"]["providersUrl"].as<std::string>(), the_platform().url() + "/providers");
+}
+
+// There, never filled in text either. Here a member of the documents.
+TEST(RegistrationStatus, S51_FeaturesAreInTheDocumentsAlone) {
+  Lab lab;
+  lab.log_in();
+  lab.user.env["MONDOO_FEATURES"] = "MassQueries";
+  const RunResult text = lab.user.run({"status"});
+  EXPECT_EQ(text.out.find("Features:"), text.out.npos) << text.out;
+  const YAML::Node features = YAML::Load(lab.user.run({"status", "-o", "json"}).out)["upstream"]["features"];
+  EXPECT_TRUE(std::any_of(features.begin(), features.end(), [](const YAML::Node& name) {
+    return name.as<std::string>() == "MassQueries";
+  })) << features;
+}
+
+// There, the manifest of the providers is fetched once for each of them, and everything one after the other.
+TEST(RegistrationStatus, S5_EverythingIsAskedOnceAndAllAtOnce) {
+  HttpServer silent([](const HttpRequest&) { return HttpResponse{.fault = HttpResponse::Fault::kSilence}; });
+  Lab lab;
+  lab.log_in();
+  lab.set("api_endpoint", silent.url());
+  lab.set("updates_url", silent.url());
+  Process status = lab.user.start({"status", "--timeout", "1h"});
+  silent.wait_for_requests(4);
+  status.kill();
+  std::multiset<std::string> paths;
+  for (const HttpRequest& request : silent.requests()) paths.insert(request.path());
+  EXPECT_EQ(paths, (std::multiset<std::string>{"/AgentManager/PingPong", "/Health/Check",
+                                               "/cnspec/latest.json", "/providers/latest.json"}));
 }
 
 TEST(RegistrationStatus, S53_EveryFieldOfTheExistingToolIsAtItsPlaceInJsonAndYaml) {
@@ -1066,6 +1343,28 @@ TEST(RegistrationLogin, S6_AbortedIsTriedAgainAndThenSaidSo) {
                 aborted + "\"\nx failed to log in client due to concurrent IAM changes: " + aborted +
                 "\n  there was no time for another try: try again, with --timeout 2m for instance\n");
   EXPECT_FALSE(std::filesystem::exists(lab.user.config_file()));
+}
+
+TEST(RegistrationLogin, S6_TellsThePlatformWhoAsks) {
+  HttpServer server([](const HttpRequest&) { return HttpResponse{.status = 500}; });
+  Lab lab;
+  const auto told = [&](const Argv& more) {
+    Argv args = {"login", "--token", payload("{\"space\":\"//s\"}"), "--api-endpoint", server.url()};
+    args.insert(args.end(), more.begin(), more.end());
+    EXPECT_EQ(lab.user.run(args).exit_code, 1);
+    const auto requests = server.requests();
+    for (auto request = requests.rbegin(); request != requests.rend(); ++request) {
+      if (request->path() == "/AgentManager/RegisterAgent") return YAML::Load(request->body);
+    }
+    return YAML::Node();
+  };
+  const YAML::Node named = told({"--name", "web-1"});
+  EXPECT_EQ(named["name"].as<std::string>(), "web-1");
+  for (const char* key : {"version", "build", "platform_name", "platform_release", "platform_arch",
+                          "platform_ip", "platform_hostname", "platform_id"})
+    EXPECT_FALSE(named["agent_info"][key].as<std::string>().empty()) << key;
+  const YAML::Node unnamed = told({});
+  EXPECT_EQ(unnamed["name"].as<std::string>(), unnamed["agent_info"]["platform_hostname"].as<std::string>());
 }
 
 // ---- what they leave behind ----

@@ -350,6 +350,28 @@ TEST_F(SshTest, LogoutKeepsWhatTheUserWrote) {
   EXPECT_EQ(read_file(user.config_file()), mine);
 }
 
+// A proof that fails is no lack of credentials, and does not lose what is there.
+TEST_F(SshTest, LogoutThatIsRejectedRemovesNothing) {
+  start_agent();
+  const std::string key = make_key("ed25519");
+  configure(allow(key));
+  give(key);
+  ASSERT_EQ(user.run({"login"}).exit_code, 0);
+  const std::string mine = read_file(user.config_file());
+  take_all();
+  const RunResult without = user.run({"logout", "--force"});
+  EXPECT_EQ(without.exit_code, 1);
+  EXPECT_TRUE(without.err.starts_with("x nothing was removed: ")) << without.err;
+  give(make_key("ecdsa"));
+  const RunResult unknown = user.run({"logout", "--force"});
+  EXPECT_EQ(unknown.exit_code, 1);
+  EXPECT_TRUE(unknown.err.starts_with("x nothing was removed: ")) << unknown.err;
+  EXPECT_NE(unknown.err.find("code = Unauthenticated desc = request permission unauthenticated"),
+            std::string::npos)
+      << unknown.err;
+  EXPECT_EQ(read_file(user.config_file()), mine);
+}
+
 TEST_F(SshTest, UnknownKeyIsRejected) {
   start_agent();
   configure(allow(make_key("ed25519")));
@@ -759,6 +781,37 @@ TEST_F(WorkloadTest, LoginRegistersAClient) {
   const std::string text_of_file = read_file(user.config_file());
   EXPECT_EQ(text_of_file.find("PRIVATE KEY"), std::string::npos) << text_of_file;
   EXPECT_TRUE(expect_in()["client"].HasMember("mrn"));
+}
+
+TEST_F(WorkloadTest, LogoutKeepsWhatTheUserWrote) {
+  trust_key();
+  user.env["JWT_TOKEN"] = Token().signed_by(key);
+  const YAML::Node mine = YAML::LoadFile(user.config_file());
+  ASSERT_EQ(user.run({"login"}).exit_code, 0);
+  const auto agent = YAML::LoadFile(user.config_file())["agent_mrn"].as<std::string>();
+  const RunResult logout = user.run({"logout", "--force"});
+  EXPECT_EQ(logout.exit_code, 0) << logout.err;
+  const YAML::Node left = YAML::LoadFile(user.config_file());
+  EXPECT_EQ(left.size(), mine.size());
+  for (const auto& entry : mine)
+    EXPECT_EQ(YAML::Dump(left[entry.first.as<std::string>()]), YAML::Dump(entry.second)) << entry.first;
+  EXPECT_EQ(admin({"list"}).find(agent), std::string::npos);
+}
+
+// A proof that fails is no lack of credentials, and does not lose what is there.
+TEST_F(WorkloadTest, LogoutThatIsRejectedRemovesNothing) {
+  trust_key();
+  user.env["JWT_TOKEN"] = Token().signed_by(key);
+  ASSERT_EQ(user.run({"login"}).exit_code, 0);
+  const std::string mine = read_file(user.config_file());
+  user.env["JWT_TOKEN"] = Token().signed_by(rsa());
+  const RunResult rejected = user.run({"logout", "--force"});
+  EXPECT_EQ(rejected.exit_code, 1);
+  EXPECT_TRUE(rejected.err.starts_with("x nothing was removed: ")) << rejected.err;
+  EXPECT_NE(rejected.err.find("code = Unauthenticated desc = request permission unauthenticated"),
+            std::string::npos)
+      << rejected.err;
+  EXPECT_EQ(read_file(user.config_file()), mine);
 }
 
 TEST_F(WorkloadTest, EveryAlgorithmIsVerified) {
