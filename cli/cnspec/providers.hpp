@@ -27,6 +27,9 @@ json::Value json_of(const provider::Signer& signer, json::Document::AllocatorTyp
 // standard error), or as the JSON document {"installed": [...], "dryRun": ...}.
 void print_installed(const std::vector<provider::Installed>& installed, bool dry_run, bool as_json);
 
+// What was not asked for by its version may be older than what it replaced. `why` ends the sentence.
+void warn_if_older(const provider::Installed& installed, bool dry_run, const std::string& why);
+
 // The options that the commands have in common which change something.
 struct Change {
   std::string output = "text";

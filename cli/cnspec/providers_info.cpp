@@ -22,7 +22,7 @@ struct Info {
   bool isolated = false;
   bool named = false;                              // by its file: it is in no folder that is searched
   std::string kept = {};                           // the version before
-  std::filesystem::path by = {};                   // the one that is used in its place; empty: none
+  std::filesystem::path shadowed_by = {};          // the one that is used in its place; empty: none
   std::optional<provider::Unpacked> package = {};  // when it came out of one
 };
 
@@ -139,7 +139,8 @@ std::string render_json(const Info& info) {
   out.AddMember("signer", json_of(info.provider.signer, alloc), alloc);
   out.AddMember("isolated", info.isolated, alloc);
   if (!info.kept.empty()) out.AddMember("before", json_text(info.kept, alloc), alloc);
-  if (!info.by.empty()) out.AddMember("shadowedBy", json_text(info.by.string(), alloc), alloc);
+  if (!info.shadowed_by.empty())
+    out.AddMember("shadowedBy", json_text(info.shadowed_by.string(), alloc), alloc);
   // As in the library itself, so that its words are those of provider.yaml.
   if (const auto manifest = json::parse(cnspec::manifest::to_json(m))) {
     json::Value copy(*manifest, alloc);
@@ -176,7 +177,7 @@ Result<Info> of_name(runtime::Runtime& runtime, const std::string& name) {
   for (const auto& shadowed : inventory.shadowed) {
     if (shadowed.provider.manifest.name == name) {
       Info out{shadowed.provider};
-      out.by = shadowed.by;
+      out.shadowed_by = shadowed.by;
       return out;
     }
   }
@@ -225,7 +226,7 @@ void add_providers_info(Command& providers, Globals& globals) {
     const auto info = find(*runtime, flags->target);
     if (!info) exit_with(info.error());
     print(flags->output == "json" ? render_json(*info) : render_text(*info));
-    if (flags->output != "json") warn_if_shadowed(info->provider.manifest.name, info->by);
+    if (flags->output != "json") warn_if_shadowed(info->provider.manifest.name, info->shadowed_by);
   };
 }
 

@@ -10,6 +10,7 @@
 #include "base/time.hpp"
 #include "base/url.hpp"
 #include "packages/download.hpp"
+#include "packages/install.hpp"
 #include "providers.hpp"
 #include "providers_registry.hpp"
 #include "runtime/runtime.hpp"
@@ -40,25 +41,28 @@ void print_text(const Installed& installed, bool dry_run) {
   } else {
     print_info((dry_run ? "would install " : "installed ") + what + " (" +
                to_string(installed.provider.signer) + ") as " + where);
-    if (!installed.before.empty() && !dry_run) {
-      print_info(installed.before + " is kept; to have it back: cnspec providers rollback " + manifest.name);
-    } else if (!installed.before.empty()) {
-      print_info("in place of " + installed.before + ", which would be kept");
+    if (!installed.previous_version.empty() && !dry_run) {
+      print_info(installed.previous_version + " is kept; to have it back: cnspec providers rollback " +
+                 manifest.name);
+    } else if (!installed.previous_version.empty()) {
+      print_info("in place of " + installed.previous_version + ", which would be kept");
     }
   }
-  warn_if_shadowed(manifest.name, installed.by);
+  warn_if_shadowed(manifest.name, installed.shadowed_by);
 }
 
 json::Value describe(const Installed& installed, json::Document::AllocatorType& alloc) {
   json::Value out(rapidjson::kObjectType);
   out.AddMember("name", json_text(installed.provider.manifest.name, alloc), alloc);
   out.AddMember("version", json_text(installed.provider.manifest.version, alloc), alloc);
-  if (!installed.before.empty()) out.AddMember("before", json_text(installed.before, alloc), alloc);
+  if (!installed.previous_version.empty())
+    out.AddMember("before", json_text(installed.previous_version, alloc), alloc);
   out.AddMember("path", json_text(installed.provider.path.string(), alloc), alloc);
   out.AddMember("signer", cli::json_of(installed.provider.signer, alloc), alloc);
   out.AddMember("sha256", json_text(installed.sha256, alloc), alloc);
   out.AddMember("unchanged", installed.unchanged, alloc);
-  if (!installed.by.empty()) out.AddMember("shadowedBy", json_text(installed.by.string(), alloc), alloc);
+  if (!installed.shadowed_by.empty())
+    out.AddMember("shadowedBy", json_text(installed.shadowed_by.string(), alloc), alloc);
   return out;
 }
 
@@ -122,6 +126,7 @@ void run(Globals& globals, const Flags& flags) {
   const auto runtime = start(globals, kNoTimeout);
   const auto installed = flags.file.empty() ? install_url(*runtime, flags) : install_file(*runtime, flags);
   if (!installed) exit_with(installed.error());
+  warn_if_older(*installed, flags.change.dry_run, "");
   print_installed({*installed}, flags.change.dry_run, flags.change.as_json());
 }
 
@@ -143,6 +148,13 @@ void print_installed(const std::vector<Installed>& installed, bool dry_run, bool
   out.AddMember("installed", list, alloc);
   out.AddMember("dryRun", dry_run, alloc);
   print(json::write_pretty(out, 2) + "\n");
+}
+
+void warn_if_older(const Installed& installed, bool dry_run, const std::string& why) {
+  const auto& manifest = installed.provider.manifest;
+  if (!packages::is_older(manifest.version, installed.previous_version)) return;
+  print_warning(manifest.name + (dry_run ? " would go back from " : " goes back from ") +
+                installed.previous_version + " to " + manifest.version + why);
 }
 
 void add_providers_install(Command& providers, Globals& globals) {

@@ -19,17 +19,18 @@ void run(Globals& globals, const Flags& flags) {
   const auto folder = std::filesystem::absolute(flags.folder, ec).lexically_normal();
   if (flags.folder.empty() || ec) exit_with(Error("which folder?", ErrorKind::kUsage));
   const bool dry_run = flags.change.dry_run;
-  const auto files = [&] {
+  const auto done = [&] {
     Registry registry(*runtime, flags.registry);
     return packages::mirror(*runtime, registry.source(), folder, dry_run);
   }();
-  if (!files && files.error().kind() == ErrorKind::kUsage) exit_with(files.error());
-  if (!files) exit_with(Error::wrap("the mirror is not complete", files.error()));
+  if (!done && done.error().kind() == ErrorKind::kUsage) exit_with(done.error());
+  if (!done) exit_with(Error::wrap("the mirror is not complete", done.error()));
+  for (const std::string& warning : done->warnings) print_warning(warning);
   if (flags.change.as_json()) {
     json::Document out(rapidjson::kObjectType);
     auto& alloc = out.GetAllocator();
     json::Value list(rapidjson::kArrayType);
-    for (const packages::Mirrored& file : *files) {
+    for (const packages::Mirrored& file : done->files) {
       json::Value one(rapidjson::kObjectType);
       one.AddMember("file", json_text(file.file, alloc), alloc);
       if (file.size > 0) one.AddMember("size", file.size, alloc);
@@ -41,7 +42,7 @@ void run(Globals& globals, const Flags& flags) {
     out.AddMember("dryRun", dry_run, alloc);
     return print(json::write_pretty(out, 2) + "\n");
   }
-  for (const packages::Mirrored& file : *files) {
+  for (const packages::Mirrored& file : done->files) {
     print_info((file.kept ? "there already: "
                 : dry_run ? "would fetch "
                           : "fetched ") +

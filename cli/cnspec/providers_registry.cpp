@@ -110,6 +110,9 @@ bool install_named(Globals& globals, const RegistryFlags& flags, const std::vect
       continue;
     }
     warn_if_unverified(*done);
+    const auto& lock = runtime->trust().lock;
+    if (lock && (names.empty() || one.version.empty()))
+      warn_if_older(done->installed, change.dry_run, ", which " + printable(lock->path.string()) + " pins");
     installed.push_back(std::move(done->installed));
   }
   print_installed(installed, change.dry_run, change.as_json());

@@ -11,11 +11,11 @@ void print_text(const RolledBack& back, bool dry_run) {
   const auto& manifest = back.provider.manifest;
   print_info((dry_run ? "would put back " : "put back ") + manifest.name + " " + manifest.version + " in " +
              printable(back.provider.path.string()));
-  if (!back.before.empty()) {
-    print_info(back.before + (dry_run ? " would be" : " is") +
+  if (!back.previous_version.empty()) {
+    print_info(back.previous_version + (dry_run ? " would be" : " is") +
                " kept; another rollback puts it in place again");
   }
-  warn_if_shadowed(manifest.name, back.by);
+  warn_if_shadowed(manifest.name, back.shadowed_by);
 }
 
 void print_json(const RolledBack& back, bool dry_run) {
@@ -24,9 +24,10 @@ void print_json(const RolledBack& back, bool dry_run) {
   json::Value one(rapidjson::kObjectType);
   one.AddMember("name", json_text(back.provider.manifest.name, alloc), alloc);
   one.AddMember("version", json_text(back.provider.manifest.version, alloc), alloc);
-  if (!back.before.empty()) one.AddMember("before", json_text(back.before, alloc), alloc);
+  if (!back.previous_version.empty()) one.AddMember("before", json_text(back.previous_version, alloc), alloc);
   one.AddMember("path", json_text(back.provider.path.string(), alloc), alloc);
-  if (!back.by.empty()) one.AddMember("shadowedBy", json_text(back.by.string(), alloc), alloc);
+  if (!back.shadowed_by.empty())
+    one.AddMember("shadowedBy", json_text(back.shadowed_by.string(), alloc), alloc);
   json::Value list(rapidjson::kArrayType);
   list.PushBack(one, alloc);
   out.AddMember("rolledBack", list, alloc);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/semver.hpp"
 #include "base/text.hpp"
 #include "provider/lockfile.hpp"
 #include "runtime/archive.hpp"
@@ -23,12 +24,15 @@ struct Choice {
   std::string version, pinned;
 };
 
-Result<Choice> choose(const Runtime& runtime, PackageSource& source, const ProviderSpec& wanted) {
+Result<Choice> choose(Runtime& runtime, PackageSource& source, const ProviderSpec& wanted) {
   const Lockfile* lock = runtime.trust().lock.get();
   if (!lock) {
     if (!wanted.version.empty()) return Choice{wanted.version, ""};
     auto version = source.newest(wanted.name);
     if (!version) return fail(version.error());
+    const std::string here = version_here(runtime, wanted.name);
+    if (is_older(*version, here))
+      return fail(only_an_older_one(source, wanted.name, *version, here + ", which is here", "install"));
     return Choice{std::move(*version), ""};
   }
   const std::string file = printable(lock->path.string());
@@ -94,8 +98,30 @@ Result<InstalledFrom> install_from_registry(Runtime& runtime, PackageSource& sou
   auto installed =
       provider::install_package(fetched->package(), {what.name, what.version, fetched->sha256}, options);
   if (!installed) return fail(installed.error());
-  if (!installed->before.empty() && !before.empty()) installed->before = before;
+  if (!installed->previous_version.empty() && !before.empty()) installed->previous_version = before;
   return InstalledFrom{std::move(*installed), fetched->url, fetched->verified_by};
+}
+
+bool is_older(const std::string& version, const std::string& than) {
+  const auto order = compare_versions(version, than);
+  return order && *order < 0;
+}
+
+std::string version_here(Runtime& runtime, const std::string& name) {
+  std::string out;
+  for (const provider::Found& found : installed_providers(runtime)) {
+    if (found.manifest.name == name) out = found.manifest.version;
+  }
+  const provider::Found* used = runtime.providers().by_name(name);
+  return used && (out.empty() || is_older(out, used->manifest.version)) ? used->manifest.version : out;
+}
+
+Error only_an_older_one(const PackageSource& source, const std::string& name, const std::string& version,
+                        const std::string& newer, const std::string& command) {
+  return Error("the newest version of " + name + " in the registry " + printable(source.url()) + " is " +
+                   version + ", which is older than " + newer,
+               ErrorKind::kRejected)
+      .hint("if the older one is meant: cnspec providers " + command + " " + name + "@" + version);
 }
 
 std::vector<provider::Found> installed_providers(const Runtime& runtime) {

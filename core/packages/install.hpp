@@ -26,8 +26,9 @@ struct InstalledFrom {
   VerifiedBy verified_by;
 };
 // One provider, as the lock file has it when there is one; `options` as install_options() makes them.
-// kRejected when the lock file has another version or nothing of it, kNotFound when the registry has none,
-// kUntrusted when what came is not what was expected.
+// kRejected when the lock file has another version or nothing of it, or when no version is named and the
+// newest is older than what is here; kNotFound when the registry has none, kUntrusted when what came is not
+// what was expected.
 Result<InstalledFrom> install_from_registry(runtime::Runtime& runtime, PackageSource& source,
                                             const ProviderSpec& wanted,
                                             const provider::InstallOptions& options);
@@ -35,5 +36,14 @@ Result<InstalledFrom> install_from_registry(runtime::Runtime& runtime, PackageSo
 // Which providers are installed, where they are and which version they have, whatever the lock file says of
 // them; without those that are part of the program.
 std::vector<provider::Found> installed_providers(const runtime::Runtime& runtime);
+
+// Who serves a registry says which version is the newest, and could name one whose holes are known: without
+// the user's word nothing gets older by that.
+bool is_older(const std::string& version, const std::string& than);  // false when either is none
+// The one installed, or the one used in its place when that is newer. Empty: there is none.
+std::string version_here(runtime::Runtime& runtime, const std::string& name);
+// kRejected. `newer` says which version there is, and where; `command` is the one to name the older in.
+Error only_an_older_one(const PackageSource& source, const std::string& name, const std::string& version,
+                        const std::string& newer, const std::string& command);
 
 }  // namespace cnspec::packages

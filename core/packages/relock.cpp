@@ -68,6 +68,28 @@ Result<std::vector<ProviderSpec>> wanted_or_installed(const Runtime& runtime,
   return out;
 }
 
+// Nothing is pinned to an older version than it was, or than what is here, unless the user names that
+// version.
+Result<void> not_back(Runtime& runtime, const PackageSource& source, const Lockfile& before,
+                      const std::string& name, const std::string& version, bool newest) {
+  const LockedProvider* locked = before.find(name);
+  const std::string file = printable(before.path.string());
+  if (locked && is_older(version, locked->version)) {
+    if (newest) {
+      return fail(
+          only_an_older_one(source, name, version, locked->version + ", which " + file + " pins", "lock"));
+    }
+    return fail(Error("the installed " + name + " " + version + " is older than " + locked->version +
+                          ", which " + file + " pins",
+                      ErrorKind::kRejected)
+                    .hint("bring what it pins: cnspec providers install " + name +
+                          "; or pin the older one: cnspec providers lock " + name + "@" + version));
+  }
+  const std::string here = newest ? version_here(runtime, name) : "";
+  if (!is_older(version, here)) return {};
+  return fail(only_an_older_one(source, name, version, here + ", which is here", "lock"));
+}
+
 // Pins one provider at this version, for `platforms` and for those it was pinned for before.
 Result<Relock::Change> pin(PackageSource& source, const std::string& name, const std::string& version,
                            const std::vector<PlatformName>& platforms, const provider::PackageTools& tools,
@@ -125,6 +147,10 @@ Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector
   for (const ProviderSpec& one : *wanted) {
     auto version = one.version.empty() ? source.newest(one.name) : one.version;
     if (!version) return fail(version.error());
+    if (names.empty() || one.version.empty()) {
+      auto good = not_back(runtime, source, before, one.name, *version, one.version.empty());
+      if (!good) return fail(good.error());
+    }
     LockedProvider& locked = out.lock.providers[one.name];
     auto change = pin(source, one.name, *version, platforms, tools, before, locked);
     if (!change) return fail(change.error());

@@ -14,7 +14,8 @@ namespace cnspec::packages {
 
 // What the lock file becomes: it keeps what it has, and gets what is named, or else what is installed, for
 // each of the platforms. Every package is fetched and read; nothing is written. Blocks, as the source does.
-// kUntrusted when a version that is pinned already is another package now.
+// kUntrusted when a version that is pinned already is another package now, kRejected when one that is not
+// named is older than what is pinned or here.
 struct Relock {
   provider::Lockfile lock;
   struct Change {

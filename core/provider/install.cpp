@@ -159,8 +159,8 @@ Result<Installed> prepare(const Package& package, const Expected& expected, cons
   if (auto good = check_place(place); !good) return fail(good.error());
 
   const Inventory inventory = discover(options.search);
-  report.before = version_in_place(report.provider.path, inventory);
-  report.by = shadows(report.provider, inventory, Order(options.search));
+  report.previous_version = version_in_place(report.provider.path, inventory);
+  report.shadowed_by = shadows(report.provider, inventory, Order(options.search));
   report.unchanged =
       is_there(report.provider.path) && same_contents(library_in(staged, name), report.provider.path) &&
       same_contents(signature_of(library_in(staged, name)), signature_of(report.provider.path));
@@ -371,8 +371,8 @@ Result<RolledBack> rollback_provider(const std::string& name, const InstallOptio
   RolledBack report;
   report.provider = std::move(*found);
   report.provider.path = library_in(place, name);
-  report.before = version_in_place(report.provider.path, inventory);
-  report.by = shadows(report.provider, inventory, Order(options.search));
+  report.previous_version = version_in_place(report.provider.path, inventory);
+  report.shadowed_by = shadows(report.provider, inventory, Order(options.search));
   if (*root) {
     if (auto swapped = (*root)->swap(name); !swapped) return fail(swapped.error());
   }

@@ -34,11 +34,11 @@ Result<Folder> install_folder(const SearchOptions& search);
 
 // Once installed (or not, had it been no dry run).
 struct Installed {
-  Found provider;            // path: where it lies, or would
-  std::string before;        // the version that it replaced; empty: none
-  std::string sha256;        // of the package
-  std::filesystem::path by;  // not empty: another provider, there, is the one that is used
-  bool unchanged = false;    // the very same file was there already
+  Found provider;                     // path: where it lies, or would
+  std::string previous_version;       // that it replaced; empty: none
+  std::string sha256;                 // of the package
+  std::filesystem::path shadowed_by;  // not empty: another provider, there, is the one that is used
+  bool unchanged = false;             // the very same file was there already
 };
 Result<Installed> install_package(const Package& package, const Expected& expected,
                                   const InstallOptions& options);
@@ -63,9 +63,9 @@ std::string kept_version(const Found& provider, const SearchOptions& search);
 
 // Exchanges a provider with the version before it; twice is as never.
 struct RolledBack {
-  Found provider;            // now in place
-  std::string before;        // the version that was
-  std::filesystem::path by;  // as in Installed
+  Found provider;                     // now in place
+  std::string previous_version;       // the version that was
+  std::filesystem::path shadowed_by;  // as in Installed
 };
 Result<RolledBack> rollback_provider(const std::string& name, const InstallOptions& options);
 
