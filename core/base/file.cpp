@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,7 +10,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/fd.hpp"
 #include "base/interrupt.hpp"
 #include "base/random.hpp"
 #include "base/text.hpp"
@@ -24,8 +24,9 @@ tl::unexpected<Error> failed(const std::filesystem::path& path, const std::strin
   return fail(printable(path.string()) + ": " + why, kind);
 }
 
-Result<Fd> open_to_read(const std::filesystem::path& path, bool or_pipe) {
-  Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+Result<Fd> open_to_read(const std::filesystem::path& path, bool or_pipe, int folder = -1) {
+  constexpr int kFlags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+  Fd file(folder < 0 ? ::open(path.c_str(), kFlags) : ::openat(folder, path.filename().c_str(), kFlags));
   if (file.get() < 0) {
     return failed(path, std::strerror(errno),
                   errno == ENOENT || errno == ENOTDIR ? ErrorKind::kNotFound : ErrorKind::kFailed);
@@ -69,23 +70,79 @@ Result<void> write_beside(const std::filesystem::path& path, std::string_view te
   const interrupt::Hold hold;  // no half-written file stays behind
   const auto folder = path.parent_path();
   if (auto made = make_folders(folder); !made) return made;
-  const std::filesystem::path temporary = path.string() + "." + random_hex(6) + ".tmp";
-  Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
-  if (file.get() < 0) return failed(path, std::strerror(errno));
-  if (auto kept = keep_owner(path, file.get()); !kept) {
-    ::unlink(temporary.c_str());
-    return kept;
-  }
-  const bool written = ::fchmod(file.get(), mode) == 0 && write_all(file.get(), text) &&
-                       ::fsync(file.get()) == 0 && file.close() == 0 &&
-                       (!then_rename || ::rename(temporary.c_str(), path.c_str()) == 0);
-  const std::string why = written ? "" : std::strerror(errno);
-  if (!written || !then_rename) ::unlink(temporary.c_str());
-  if (!written) return failed(path, why);
+  auto file = Replacement::begin(path, mode);
+  if (!file) return failed(path, std::strerror(errno));
+  if (auto kept = keep_owner(path, file->fd()); !kept) return kept;
+  const bool written = ::fchmod(file->fd(), mode) == 0 && write_all(file->fd(), text) && file->sync() &&
+                       (!then_rename || file->put());
+  if (!written) return failed(path, std::strerror(errno));
   return {};
 }
 
+constexpr std::string_view kUnfinished = ".tmp";
+constexpr std::size_t kRandom = 6;  // bytes
+
+// The file that a replacement is for; empty when it is none.
+std::string replaced_by(const std::string& name) {
+  constexpr std::size_t kEnd = 1 + 2 * kRandom + kUnfinished.size();  // .0123456789ab.tmp
+  if (name.size() <= kEnd || !name.ends_with(kUnfinished)) return {};
+  const auto dot = name.size() - kEnd;
+  const std::string_view random = std::string_view(name).substr(dot + 1, 2 * kRandom);
+  const bool ours = name[dot] == '.' && random.find_first_not_of("0123456789abcdef") == random.npos;
+  return ours ? name.substr(0, dot) : "";
+}
+
+// Waits for whoever looks whether it is still worked on. Not every file system knows locks; there, nothing
+// is removed either.
+void lock(int fd) {
+  while (::flock(fd, LOCK_EX) != 0 && errno == EINTR) {
+  }
+}
+
 }  // namespace
+
+std::optional<Replacement> Replacement::begin(const std::filesystem::path& file, mode_t mode) {
+  const std::string name = file.filename().string();
+  remove_unfinished(file.parent_path(), [&](const std::string& other) { return other == name; });
+  while (true) {
+    std::filesystem::path temporary = file.string() + "." + random_hex(kRandom) + std::string(kUnfinished);
+    Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+    if (!fd) return std::nullopt;
+    lock(fd.get());
+    Fd also(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+    Replacement made(file, std::move(temporary), std::move(fd), std::move(also));
+    struct stat info {};
+    if (!made.lock_ || ::fstat(made.fd(), &info) != 0) return std::nullopt;
+    if (info.st_nlink > 0) return made;
+    // Somebody else took it for left behind before it was locked.
+  }
+}
+
+bool Replacement::put() {
+  if (::rename(temporary_.c_str(), file_.c_str()) != 0) return false;
+  temporary_.clear();
+  return true;
+}
+
+Replacement::~Replacement() {
+  const int why = errno;
+  if (lock_ && !temporary_.empty()) ::unlink(temporary_.c_str());
+  errno = why;
+}
+
+void remove_unfinished(const std::filesystem::path& folder,
+                       const std::function<bool(const std::string& name)>& meant) {
+  std::error_code ec;
+  for (std::filesystem::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec)) {
+    const std::string file = replaced_by(it->path().filename().string());
+    if (file.empty() || !meant(file)) continue;
+    const Fd fd(::open(it->path().c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+    struct stat info {};
+    const bool abandoned = fd && ::fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode) &&
+                           ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0;
+    if (abandoned) ::unlink(it->path().c_str());
+  }
+}
 
 Result<void> make_folders(const std::filesystem::path& folder) {
   if (folder.empty()) return {};
@@ -138,8 +195,8 @@ Result<std::string> read_to_end(int fd, const std::string& name, std::size_t max
   }
 }
 
-Result<std::string> read_small_file(const std::filesystem::path& path, std::size_t max_size) {
-  const auto file = open_to_read(path, false);
+Result<std::string> read_small_file(const std::filesystem::path& path, std::size_t max_size, int folder) {
+  const auto file = open_to_read(path, false, folder);
   if (!file) return fail(file.error());
   return read_to_end(file->get(), path.string(), max_size, Steady::time_point::max());
 }

@@ -20,21 +20,6 @@ Result<FileLock> lock_file(const fs::path& file, FileLock::Deadline deadline) {
                         FileLock::Need::kWherePossible);
 }
 
-// Left behind by one that was killed; nobody else writes while we hold the lock.
-void remove_unfinished(const fs::path& path) {
-  const std::string begin = path.filename().string() + ".";
-  std::error_code ec;
-  for (fs::directory_iterator it(path.parent_path(), ec), end; !ec && it != end; it.increment(ec)) {
-    const std::string name = it->path().filename().string();
-    constexpr std::size_t kRandom = 12;
-    const bool ours = name.starts_with(begin) && name.ends_with(".tmp") &&
-                      name.size() == begin.size() + kRandom + 4 &&
-                      name.find_first_not_of("0123456789abcdef", begin.size()) == name.size() - 4;
-    std::error_code ignored;
-    if (ours) fs::remove(it->path(), ignored);
-  }
-}
-
 }  // namespace
 
 Result<void> check_writable(const fs::path& path, std::chrono::steady_clock::time_point deadline) {
@@ -67,7 +52,6 @@ Result<void> save(const fs::path& named, const std::vector<Change>& changes,
   }
   auto after = edited(before, changes, name);
   if (!after) return fail(after.error());
-  remove_unfinished(path);
   return write_file_atomically(path, *after, 0600);
 }
 

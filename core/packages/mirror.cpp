@@ -1,6 +1,5 @@
 #include "packages/mirror.hpp"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,15 +7,15 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/fd.hpp"
 #include "base/file.hpp"
 #include "base/interrupt.hpp"
 #include "base/json.hpp"
-#include "base/random.hpp"
 #include "base/text.hpp"
 #include "packages/file_hash.hpp"
+#include "packages/install.hpp"
 #include "packages/provider_spec.hpp"
 #include "provider/lockfile.hpp"
+#include "upstream/registry_answers.hpp"
 
 namespace cnspec::packages {
 namespace {
@@ -36,14 +35,11 @@ tl::unexpected<Error> failed(const fs::path& path, const std::string& what) {
 // A file below the mirror's folder; old or new, never half.
 Result<void> put(const fs::path& file, const std::function<Result<void>(int fd)>& write) {
   const interrupt::Hold hold;
-  const fs::path temporary = file.parent_path() / ("." + file.filename().string() + "." + random_hex(6));
-  Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
-  if (!fd) return failed(file, "written");
-  auto done = write(fd.get());
-  if (done && (::fchmod(fd.get(), kFileMode) != 0 || ::fsync(fd.get()) != 0 || fd.close() != 0))
+  auto replacement = Replacement::begin(file, kFileMode);
+  if (!replacement) return failed(file, "written");
+  auto done = write(replacement->fd());
+  if (done && (::fchmod(replacement->fd(), kFileMode) != 0 || !replacement->sync() || !replacement->put()))
     done = failed(file, "written");
-  if (done && ::rename(temporary.c_str(), file.c_str()) != 0) done = failed(file, "written");
-  if (!done) ::unlink(temporary.c_str());
   return done;
 }
 
@@ -65,17 +61,45 @@ Result<void> make_public_folders(const fs::path& folder) {
   return {};
 }
 
+// What one left behind that was killed, of versions too that are pinned no more.
+void remove_leftovers(const fs::path& folder, int depth = 2) {  // FOLDER/NAME/VERSION
+  remove_unfinished(folder, [](const std::string& name) {
+    return provider::parse_package_name(name) || name == "SHA256SUMS" || name == "SHA256SUMS.minisig" ||
+           name == "latest.json";
+  });
+  std::error_code ec;
+  for (fs::directory_iterator it(folder, ec), end; depth > 0 && !ec && it != end; it.increment(ec)) {
+    std::error_code gone;
+    if (it->is_directory(gone)) remove_leftovers(it->path(), depth - 1);
+  }
+}
+
+std::string file_of(const std::string& name, const LockedProvider& locked, const PlatformName& platform) {
+  return provider::package_file_name({name, locked.version, platform.os, platform.arch});
+}
+
+// Whether the checksums say of all that is wanted what is wanted.
+bool agree(const std::string& wanted, const std::string& text) {
+  const auto ours = upstream::read_checksums(wanted, "");
+  const auto theirs = upstream::read_checksums(text, "");
+  return ours && theirs && std::all_of(ours->begin(), ours->end(), [&](const auto& entry) {
+           const auto same = theirs->find(entry.first);
+           return same != theirs->end() && same->second == entry.second;
+         });
+}
+
 class Mirror {
  public:
   Mirror(PackageSource& source, fs::path folder, bool dry_run)
       : source_(source), folder_(std::move(folder)), dry_run_(dry_run) {}
 
-  Result<std::vector<Mirrored>> all(const Lockfile& lock) {
+  Result<Mirroring> all(const Lockfile& lock) {
+    if (!dry_run_) remove_leftovers(folder_);
     for (const auto& [name, locked] : lock.providers) {
       if (auto done = one(name, locked); !done) return fail(done.error());
     }
     if (auto done = write_catalog(lock); !done) return fail(done.error());
-    return std::move(files_);
+    return Mirroring{std::move(files_), std::move(warnings_)};
   }
 
  private:
@@ -84,23 +108,34 @@ class Mirror {
     if (!dry_run_) {
       if (auto made = make_public_folders(folder_ / below); !made) return made;
     }
-    std::string sums, signature, ours;
+    std::string ours;
     for (const auto& [platform, files] : locked.platforms) {
       const auto parsed = parse_platform(platform);
       if (!parsed) return fail(parsed.error());
-      const PackageName what{name, locked.version, parsed->os, parsed->arch};
-      const std::string file = provider::package_file_name(what);
-      ours += files.package + "  " + file + "\n";
-      if (auto done = package(what, below / file, files.package, sums, signature); !done) return done;
+      ours += files.package + "  " + file_of(name, locked, *parsed) + "\n";
     }
-    return dry_run_ ? Result<void>() : checksums(below, ours, sums, signature);
+    // They come with the packages and are written last: without them nothing is kept.
+    const auto sums = read_small_file(folder_ / below / "SHA256SUMS");
+    const bool listed = sums && agree(ours, *sums);
+    FromRegistry came;
+    for (const auto& [platform, files] : locked.platforms) {
+      const auto parsed = parse_platform(platform);
+      const PackageName what{name, locked.version, parsed->os, parsed->arch};
+      auto done = package(what, below / file_of(name, locked, *parsed), files.package, listed, came);
+      if (!done) return done;
+    }
+    return dry_run_ || (listed && came.sums.empty()) ? Result<void>() : checksums(below, ours, came);
   }
 
+  struct FromRegistry {
+    std::string sums, signature;
+  };
+
   Result<void> package(const PackageName& what, const fs::path& file, const std::string& sha256,
-                       std::string& sums, std::string& signature) {
+                       bool may_keep, FromRegistry& came) {
     std::error_code ec;
     const auto size = fs::file_size(folder_ / file, ec);
-    if (!ec) {
+    if (!ec && may_keep) {
       const auto there = sha256_of(folder_ / file);
       if (there && *there == sha256) {
         files_.push_back({file.string(), size, true});
@@ -120,8 +155,7 @@ class Mirror {
                       " is not the one that is pinned: expected SHA-256 " + sha256 + ", found " + *found,
                   ErrorKind::kUntrusted);
     }
-    sums = fetched->checksums;
-    signature = fetched->signature;
+    came = {fetched->checksums, fetched->signature};
     std::uint64_t written = 0;
     auto done = put(folder_ / file, [&](int fd) -> Result<void> {
       auto copied = each_piece(fetched->file.fd(), fetched->url, [&](std::string_view bytes) {
@@ -136,28 +170,39 @@ class Mirror {
   }
 
   // Those of the registry, so that their signature stays good, where they say the same as the lock file.
-  Result<void> checksums(const fs::path& below, const std::string& ours, const std::string& theirs,
-                         const std::string& signature) {
-    const auto agrees = [&](const std::string& text) {
-      const auto wanted = upstream::read_checksums(ours, "");
-      const auto found = upstream::read_checksums(text, "");
-      return wanted && found && std::all_of(wanted->begin(), wanted->end(), [&](const auto& entry) {
-               const auto same = found->find(entry.first);
-               return same != found->end() && same->second == entry.second;
-             });
-    };
+  Result<void> checksums(const fs::path& below, const std::string& ours, const FromRegistry& came) {
+    const bool use_theirs = !came.sums.empty() && agree(ours, came.sums);
     const fs::path file = folder_ / below / "SHA256SUMS";
-    const auto there = read_small_file(file);
-    if (theirs.empty() && there && agrees(*there)) return {};
-    const bool use_theirs = !theirs.empty() && agrees(theirs);
-    // First the old signature goes, so that none ever stands beside what it is not of.
     const fs::path signed_by = folder_ / below / "SHA256SUMS.minisig";
-    if (::unlink(signed_by.c_str()) != 0 && errno != ENOENT) return failed(signed_by, "replaced");
-    if (auto done = put_text(file, use_theirs ? theirs : ours); !done) return done;
-    return use_theirs && !signature.empty() ? put_text(signed_by, signature) : Result<void>();
+    // A signature never stands beside what it is not of, and what it is of never without it.
+    for (const fs::path& old : {file, signed_by}) {
+      if (::unlink(old.c_str()) != 0 && errno != ENOENT) return failed(old, "replaced");
+    }
+    if (use_theirs && !came.signature.empty()) {
+      if (auto done = put_text(signed_by, came.signature); !done) return done;
+    }
+    return put_text(file, use_theirs ? came.sums : ours);
+  }
+
+  // Whoever mirrors an old lock file takes all those back who use the mirror without one.
+  void compare_with_catalog(const Lockfile& lock) {
+    const auto text = read_small_file(folder_ / "latest.json");
+    transport::Response as_answer;
+    as_answer.status = 200;
+    as_answer.body = text ? *text : "";
+    const auto there = upstream::read_catalog(as_answer, "");
+    if (!text || !there) return;
+    for (const auto& [name, locked] : lock.providers) {
+      const auto before = there->find(name);
+      if (before == there->end() || !is_older(locked.version, before->second)) continue;
+      warnings_.push_back("the newest " + name + " of the mirror " + (dry_run_ ? "would be " : "is ") +
+                          locked.version + " from now on, which " + printable(lock.path.string()) +
+                          " pins; it was " + before->second);
+    }
   }
 
   Result<void> write_catalog(const Lockfile& lock) {
+    compare_with_catalog(lock);
     json::Document document(rapidjson::kObjectType);
     auto& alloc = document.GetAllocator();
     json::Value providers(rapidjson::kArrayType);
@@ -177,12 +222,12 @@ class Mirror {
   const fs::path folder_;
   const bool dry_run_;
   std::vector<Mirrored> files_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace
 
-Result<std::vector<Mirrored>> mirror(Runtime& runtime, PackageSource& source, const fs::path& folder,
-                                     bool dry_run) {
+Result<Mirroring> mirror(Runtime& runtime, PackageSource& source, const fs::path& folder, bool dry_run) {
   const Lockfile* lock = runtime.trust().lock.get();
   if (!lock) {
     const fs::path path = runtime.lock_path();

@@ -1,10 +1,16 @@
 #include "provider/lockfile.hpp"
 
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <chrono>
+
 #include "base/file.hpp"
 #include "base/json.hpp"
 #include "base/names.hpp"
 #include "base/text.hpp"
 #include "provider/manifest.hpp"
+#include "provider/trusted_file.hpp"
 
 namespace cnspec::provider {
 namespace {
@@ -75,12 +81,27 @@ Result<Lockfile> parse_lockfile(std::string_view text, const std::filesystem::pa
   return lock;
 }
 
-Result<std::optional<Lockfile>> read_lockfile(const std::filesystem::path& path) {
-  auto text = read_small_file(path, kMaxSize);
-  if (!text && text.error().kind() == ErrorKind::kNotFound) return std::nullopt;
-  if (!text)
-    return fail(Error("the lock file cannot be read: " + text.error().message(), ErrorKind::kConfig));
-  auto lock = parse_lockfile(*text, path);
+Result<std::optional<Lockfile>> read_lockfile(const std::filesystem::path& named) {
+  struct stat info {};
+  if (::stat(named.c_str(), &info) != 0 && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  const auto unreadable = [](const Error& why) {
+    return fail(Error("the lock file cannot be read: " + why.message(), ErrorKind::kConfig));
+  };
+  if (!S_ISREG(info.st_mode)) return unreadable(read_small_file(named, kMaxSize).error());
+  std::error_code ec;
+  const auto path = std::filesystem::absolute(named, ec);
+  const auto refused = [&](const Error& why) {
+    return fail(Error("the lock file " + printable(path.string()) + " cannot be trusted: " + why.message(),
+                      ErrorKind::kConfig)
+                    .hint(why.hint()));
+  };
+  PermissionChecker permissions;
+  if (auto folder = permissions.check_folder(path.parent_path()); !folder) return refused(folder.error());
+  auto file = permissions.open(path);
+  if (!file) return refused(file.error());
+  auto text = read_to_end(file->fd(), named.string(), kMaxSize, std::chrono::steady_clock::time_point::max());
+  if (!text) return unreadable(text.error());
+  auto lock = parse_lockfile(*text, named);
   if (!lock) return fail(lock.error());
   return std::move(*lock);
 }

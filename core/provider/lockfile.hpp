@@ -36,7 +36,8 @@ struct Lockfile {
 
 // kConfig, with the file's name, for what is no lock file.
 Result<Lockfile> parse_lockfile(std::string_view text, const std::filesystem::path& path);
-// Nothing when there is no such file. Blocks.
+// Nothing when there is no such file. kConfig as well for one that others may write, as with providers: it
+// says what may run. Blocks.
 Result<std::optional<Lockfile>> read_lockfile(const std::filesystem::path& path);
 std::string to_text(const Lockfile& lock);
 

@@ -1,5 +1,6 @@
 // Providers from a registry, over TLS, as a user meets it: what is installed, pinned, mirrored and updated,
 // what is asked for meanwhile, and what is refused in which words, with nothing changed on disk.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include "support/cnspec.hpp"
 #include "support/http_client.hpp"
 #include "support/http_server.hpp"
+#include "support/killed.hpp"
 #include "support/platform.hpp"
 
 namespace cnspec::test {
@@ -313,6 +315,106 @@ TEST_F(ServedTest, UpdatesAndNeverToALowerVersion) {
           "  install it: cnspec providers install hullo\n");
 }
 
+TEST_F(ServedTest, GoesBackOnlyWhenItIsTold) {
+  release("1.2.0");
+  must(providers({"install", "hello"}));
+  must(providers({"lock", "hello"}));
+  announce("1.0.0");  // everything in it is genuine, and old
+  const std::string newest =
+      "the newest version of hello in the registry " + url() + " is 1.0.0, which is older than 1.2.0, which ";
+  const auto meant = [](const std::string& command) {
+    return "\n  if the older one is meant: cnspec providers " + command + " hello@1.0.0\n";
+  };
+  const std::string pins = lock().string() + " pins";
+  const std::vector<Argv> ways = {{}, {"--dry-run"}, {"-o", "json"}};
+  for (Argv args : ways) {
+    args.insert(args.begin(), {"providers", "lock", "hello"});
+    refuses(args, "x " + newest + pins + meant("lock"));
+  }
+  fs::rename(lock(), work_ / "kept.lock");
+  for (Argv args : ways) {
+    args.insert(args.begin(), {"providers", "lock", "hello"});
+    refuses(args, "x " + newest + "is here" + meant("lock"));
+    args[1] = "install";
+    const std::string before = listing(user_.home().path());
+    const RunResult install = user_.run(args);
+    EXPECT_EQ(install.exit_code, 1);
+    EXPECT_EQ(install.err, "x hello is not installed: " + newest + "is here" + meant("install"));
+    if (!install.out.empty()) {
+      EXPECT_EQ(parsed(install.out)["installed"].Size(), 0u);
+    }
+    EXPECT_EQ(listing(user_.home().path()), before);
+  }
+  // The one that it would be used in place of lies elsewhere.
+  refuses({"providers", "install", "hello", "--providers-path", (user_.home() / "empty").string(),
+           "--providers-path", dir().string()},
+          "x hello is not installed: " + newest + "is here" + meant("install"));
+
+  const RunResult named = providers({"install", "hello@1.0.0"});
+  EXPECT_EQ(named.err, "");
+  EXPECT_EQ(named.out, "→ installed hello 1.0.0 (unsigned) as " + installed().string() +
+                           "\n→ 1.2.0 is kept; to have it back: cnspec providers rollback hello\n");
+  fs::rename(work_ / "kept.lock", lock());
+  // What is installed may be older than what is pinned, and no reason to pin that.
+  refuses({"providers", "lock"}, "x the installed hello 1.0.0 is older than 1.2.0, which " + pins +
+                                     "\n  bring what it pins: cnspec providers install hello; or pin the "
+                                     "older one: cnspec providers lock hello@1.0.0\n");
+  EXPECT_EQ(providers({"lock", "hello@1.0.0"}).out,
+            "→ pinned hello 1.0.0 in place of 1.2.0 for " + here() + "\n→ wrote " + lock().string() + "\n");
+}
+
+TEST_F(ServedTest, SaysThatAFileTakesItBack) {
+  must(providers({"lock", "hello"}));
+  release("1.2.0");
+  const auto install_newest = [&] {
+    must(providers({"install", "hello@1.2.0", "--registry", url()}));
+    EXPECT_EQ(read_file(installed()), library("1.2.0"));
+  };
+  const std::string back = "! hello goes back from 1.2.0 to 1.0.0";
+  // The lock file says so, whatever the registry's newest is.
+  for (const Argv& args : {Argv{"install"}, Argv{"install", "hello"}}) {
+    fs::rename(lock(), work_ / "kept.lock");
+    install_newest();
+    fs::rename(work_ / "kept.lock", lock());
+    Argv dry = args;
+    dry.push_back("--dry-run");
+    EXPECT_EQ(providers(dry).err,
+              "! hello would go back from 1.2.0 to 1.0.0, which " + lock().string() + " pins\n");
+    const RunResult result = providers(args);
+    EXPECT_EQ(result.exit_code, 0);
+    EXPECT_EQ(result.err, back + ", which " + lock().string() + " pins\n");
+  }
+  // So does whoever names a package.
+  fs::remove(lock());
+  install_newest();
+  for (const Argv& args : {Argv{"--file", package("1.0.0").string()},
+                           Argv{"--url", platform_->url() + target("1.0.0"), "-o", "json"}}) {
+    Argv install = {"install"};
+    install.insert(install.end(), args.begin(), args.end());
+    const RunResult result = providers(install);
+    EXPECT_EQ(result.exit_code, 0);
+    EXPECT_EQ(result.err, back + "\n");
+    must(providers({"rollback", "hello"}));
+  }
+}
+
+TEST_F(ServedTest, SaysThatAMirrorGoesBack) {
+  must(providers({"lock", "hello"}));
+  fs::rename(lock(), work_ / "kept.lock");
+  release("1.2.0");
+  const std::string mirror = (work_ / "mirror").string();
+  must(providers({"lock", "hello"}));
+  EXPECT_EQ(providers({"mirror", mirror}).err, "");
+  fs::rename(work_ / "kept.lock", lock());
+  const std::string end = "1.0.0 from now on, which " + lock().string() + " pins; it was 1.2.0\n";
+  const std::string files = listing(work_ / "mirror");
+  EXPECT_EQ(providers({"mirror", mirror, "--dry-run"}).err,
+            "! the newest hello of the mirror would be " + end);
+  EXPECT_EQ(listing(work_ / "mirror"), files);
+  EXPECT_EQ(providers({"mirror", mirror, "-o", "json"}).err, "! the newest hello of the mirror is " + end);
+  EXPECT_EQ(count(read_file(work_ / "mirror/latest.json"), "1.0.0"), 1u);
+}
+
 TEST_F(ServedTest, TakesOneWordForEachOptionThatMayBeRepeated) {
   const std::string folder = (user_.home() / "named").string();
   must(providers({"install", "--providers-path", folder, "hello"}));
@@ -509,6 +611,53 @@ TEST_F(ServedTest, RefusesALockFileThatIsNone) {
   must(providers({"install"}));
 }
 
+TEST_F(ServedTest, ObeysNoLockFileThatOthersMayWrite) {
+  must(providers({"lock", "hello"}));
+  const std::string file = lock().string(), folder = lock().parent_path().string();
+  const std::string begin = "x the lock file " + file + " cannot be trusted: ";
+  const auto refused = [&](const std::string& why) {
+    for (const Argv& args : {Argv{"install", "hello"}, Argv{"list"}, Argv{"lock", "hello"}, Argv{"update"},
+                             Argv{"mirror", (work_ / "mirror").string()}}) {
+      Argv all = {"providers"};
+      all.insert(all.end(), args.begin(), args.end());
+      refuses(all, begin + why, 78);
+    }
+    EXPECT_EQ(user_.run({"discover", "hello", "you"}).exit_code, 78);
+  };
+  ASSERT_EQ(::chmod(file.c_str(), 0666), 0);
+  refused("the file is writable by everybody (mode 0666)\n  chmod go-w '" + file + "'\n");
+  ASSERT_EQ(::chmod(file.c_str(), 0664), 0);
+  refused("the file is writable by its group (mode 0664)\n  chmod go-w '" + file + "'\n");
+  ASSERT_EQ(::chmod(file.c_str(), 0644), 0);
+  ASSERT_EQ(::chmod(folder.c_str(), 0777), 0);
+  refused("the folder " + folder + " is writable by everybody (mode 0777)\n  chmod go-w '" + folder + "'\n");
+  ASSERT_EQ(::chmod(folder.c_str(), 0700), 0);
+  if (::geteuid() == 0) {
+    constexpr uid_t kNobody = 65534;
+    ASSERT_EQ(::chown(file.c_str(), kNobody, kNobody), 0);
+    refused(
+        "the file belongs to user id 65534, expected root\n"
+        "  chown it if you trust what is in it: chown 0 '" +
+        file + "'\n");
+    ASSERT_EQ(::chown(file.c_str(), 0, 0), 0);
+  }
+  fs::rename(lock(), work_ / "elsewhere.lock");
+  fs::create_symlink(work_ / "elsewhere.lock", lock());
+  must(providers({"install", "hello"}));
+  ASSERT_EQ(::chmod((work_ / "elsewhere.lock").c_str(), 0666), 0);
+  const std::string behind = (work_ / "elsewhere.lock").string();
+  refused("the file is writable by everybody (mode 0666)\n  chmod go-w '" + behind + "'\n");
+  fs::remove(lock());
+  for (const bool fifo : {true, false}) {
+    ASSERT_EQ(fifo ? ::mkfifo(file.c_str(), 0600) : ::mkdir(file.c_str(), 0700), 0);
+    refuses({"providers", "list"},
+            "x the lock file cannot be read: " + file + ": expected a regular file, found a " +
+                (fifo ? "FIFO" : "folder") + "\n",
+            78);
+    fs::remove(lock());
+  }
+}
+
 TEST_F(ServedTest, SaysThatThereIsNothingToPinOrToInstall) {
   refuses({"providers", "lock"},
           "x there is nothing to pin: no provider is installed\n"
@@ -567,6 +716,46 @@ TEST_F(ServedTest, MirrorsWhatIsPinnedAndNeedsTheRegistryNoMore) {
   refuses({"providers", "install", "hello@3.0.0", "--registry", folder},
           "x hello 3.0.0 is not installed: the registry " + folder + " has no hello 3.0.0 for " + here() +
               "; the newest version is 1.0.0\n");
+}
+
+// Not only that registry: there is no network at all.
+TEST_F(ServedTest, InstallsFromTheMirrorWithTheNetworkGone) {
+  must(providers({"lock", "hello"}));
+  const std::string mirror = (work_ / "mirror").string();
+  must(providers({"mirror", mirror}));
+  asked();
+  Argv offline = {"unshare", "--net"};
+  const bool gone = test::run({"unshare", "--net", "true"}).exit_code == 0;
+  if (!gone) {
+    std::printf("who runs this may make no network of its own, so that only the registry is gone\n");
+    offline.clear();
+  }
+  ProcessOptions options;
+  options.env = user_.env;
+  const auto alone = [&](const Argv& args) {
+    Argv argv = offline;
+    argv.push_back(program("cnspec"));
+    argv.insert(argv.end(), args.begin(), args.end());
+    return test::run(argv, options);
+  };
+  const std::string folder = "file://" + mirror;
+  const RunResult registry_gone = alone({"providers", "install", "hello"});
+  EXPECT_EQ(registry_gone.exit_code, 1);
+  EXPECT_NE(registry_gone.err.find(gone ? ": Network is unreachable" : ": could not connect to "),
+            std::string::npos)
+      << registry_gone.err;
+  EXPECT_EQ(alone({"providers", "install", "--registry", folder}).out,
+            "→ installed hello 1.0.0 (unsigned) as " + installed().string() + "\n");
+  must(alone({"discover", "hello", "you"}));
+  EXPECT_EQ(alone({"providers", "update", "--registry", folder}).out,
+            "→ hello 1.0.0 is what " + lock().string() + " pins\n");
+  must(alone({"providers", "lock", "hello", "--registry", folder}));
+  must(alone({"providers", "mirror", (work_ / "second").string(), "--registry", folder}));
+  must(alone({"providers", "remove", "hello"}));
+  // What a command lacks comes from there as well, where the configuration says so.
+  user_.home().write(".config/mondoo/mondoo.yml", "providers_url: " + folder + "\n");
+  EXPECT_EQ(alone({"discover", "hello", "you"}).err,
+            "→ installed the provider hello 1.0.0, for its connector hello\n");
 }
 
 TEST_F(ServedTest, MendsAMirror) {
@@ -660,6 +849,51 @@ TEST_F(ServedTest, FollowsTheSignatureOfTheChecksums) {
   }
   std::ofstream(sums.string() + ".minisig") << "nonsense";
   EXPECT_EQ(providers({"install", "hello"}).exit_code, 1);
+}
+
+// Everything was signed once, by a trusted key, and is not what was asked for.
+TEST_F(ServedTest, RefusesWhatWasSignedForSomethingElse) {
+  const auto minisign = [](Argv args) {
+    args.insert(args.begin(), "minisign");
+    must(test::run(args));
+  };
+  const std::string secret = (work_ / "key").string();
+  minisign({"-G", "-W", "-f", "-p", secret + ".pub", "-s", secret});
+  const std::string text = read_file(secret + ".pub");
+  const auto sign = [&](const std::string& file) { minisign({"-S", "-s", secret, "-m", file}); };
+  work_.write("hello.so", library("1.0.0"), 0755);
+  sign((work_ / "hello.so").string());
+  release("1.0.0", {{"hello.so.minisig", read_file(work_ / "hello.so.minisig")}});
+  sign((registry() / "hello/1.0.0/SHA256SUMS").string());
+  configure(platform_->url(), platform_->ca_file(),
+            "trust: signed\ntrusted_keys: [" + text.substr(text.find('\n') + 1, 56) + "]\n");
+
+  // The list of another version, and of another provider.
+  const std::string sums = read_file(registry() / "hello/1.0.0/SHA256SUMS");
+  const fs::path next = registry() / "hello/1.1.0";
+  fs::copy(registry() / "hello/1.0.0", next);
+  for (const std::string& platform : {arch(), other_arch()})
+    fs::rename(next / package_name("1.0.0", platform), next / package_name("1.1.0", platform));
+  announce("1.1.0");
+  const std::string begin = "x hello is not installed: ";
+  const std::string list = url() + "/hello/1.1.0/SHA256SUMS";
+  refuses({"providers", "install", "hello"}, begin + list + " does not name " + package_name("1.1.0") + "\n");
+  std::string others = sums;
+  for (auto at = others.find("hello_1.0.0"); at != others.npos; at = others.find("hello_1.0.0"))
+    others.replace(at, 11, "other_1.1.0");
+  work_.write("registry/hello/1.1.0/SHA256SUMS", others, 0644);
+  sign((next / "SHA256SUMS").string());
+  refuses({"providers", "install", "hello"}, begin + list + " does not name " + package_name("1.1.0") + "\n");
+  // A list that nobody signed, where nobody has to: what comes says of itself that it is old.
+  fs::remove(next / "SHA256SUMS.minisig");
+  write_sums("1.1.0");
+  refuses({"providers", "install", "hello"},
+          begin + list +
+              ".minisig: there is no such file, and only signed providers are trusted (trust: signed)\n");
+  configure(platform_->url(), platform_->ca_file());
+  refuses({"providers", "install", "hello"}, begin + "the package " + list.substr(0, list.rfind('/') + 1) +
+                                                 package_name("1.1.0") +
+                                                 ": holds version 1.0.0 of hello, expected 1.1.0\n");
 }
 
 // ---- missing providers ----
@@ -1087,6 +1321,150 @@ TEST_F(FaultyTest, TellsEachProviderThatCouldNotBeUpdated) {
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_STREQ(parsed(result.out)["updates"][0]["outcome"].GetString(), "failed");
   EXPECT_EQ(listing(dir()), before);
+}
+
+// ---- a kill at any moment ----
+
+// Each command is killed wherever it begins to change a file; a whole run after it finds old or new, and
+// leaves nothing of what was begun.
+class RegistryCrashTest : public RegistryTest {
+ protected:
+  RegistryCrashTest() {
+    user_.env["ASAN_OPTIONS"] = "detect_leaks=0";  // it cannot look for them in what is traced
+    configure("https://127.0.0.1:1", work_.write("ca.pem", ""));
+    const std::string secret = (work_ / "key").string();
+    must(test::run({"minisign", "-G", "-W", "-f", "-p", secret + ".pub", "-s", secret}));
+    const auto release = [&](const std::string& version) {
+      RegistryTest::release(version);
+      must(test::run(
+          {"minisign", "-S", "-s", secret, "-m", (registry() / "hello" / version / "SHA256SUMS").string()}));
+    };
+    release("1.0.0");
+    must(local({"lock", "hello"}));
+    old_ = read_file(lock());
+    must(local({"install"}));
+    fs::rename(lock(), work_ / "old.lock");
+    release("1.2.0");
+    must(local({"lock", "hello@1.2.0"}));
+    new_ = read_file(lock());
+    fs::remove(lock());
+    fs::copy(dir(), work_ / "before", fs::copy_options::recursive);
+  }
+  RunResult local(Argv args) const {
+    args.insert(args.begin(), "providers");
+    args.insert(args.end(), {"--registry", "file://" + registry().string()});
+    return user_.run(args);
+  }
+  bool killed_at_change(int stop, Argv args) const {
+    args.insert(args.begin(), {program("cnspec"), "providers"});
+    args.insert(args.end(), {"--registry", "file://" + registry().string()});
+    std::vector<char*> argv;
+    for (std::string& arg : args) argv.push_back(arg.data());
+    argv.push_back(nullptr);
+    const auto work = [&] {
+      for (const auto& [name, value] : user_.env) {
+        value ? ::setenv(name.c_str(), value->c_str(), 1) : ::unsetenv(name.c_str());
+      }
+      const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+      for (const int fd : {0, 1, 2}) ::dup2(null, fd);
+      ::execv(argv[0], argv.data());
+      return false;
+    };
+    const bool killed = killed_at(stop, work, changes_files);
+    // What was unpacked to be looked at lies where everybody's rubbish does, whoever is killed.
+    for (const auto& entry : fs::directory_iterator(work_ / "tmp")) {
+      EXPECT_TRUE(entry.path().filename().string().starts_with("cnspec-"));
+      fs::remove_all(entry.path());
+    }
+    return killed;
+  }
+  void pin(const std::string& text) const { user_.home().write(".config/mondoo/providers.lock", text, 0644); }
+  static std::vector<std::string> names(const fs::path& folder) {
+    std::vector<std::string> out;
+    for (const auto& entry : fs::directory_iterator(folder)) out.push_back(entry.path().filename());
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+
+  std::string old_, new_;  // lock files
+};
+using Names = std::vector<std::string>;
+
+TEST_F(RegistryCrashTest, KilledWhileLockingTheFileIsTheOldOrTheNew) {
+  std::map<std::string, int> seen;
+  for (int stop = 1;; stop += kStride) {
+    pin(old_);
+    const bool killed = killed_at_change(stop, {"lock", "hello"});
+    const std::string now = read_file(lock());
+    ++seen[now];
+    ASSERT_TRUE(now == old_ || now == new_) << stop << ": " << now;
+    must(local({"lock", "hello"}));
+    ASSERT_EQ(read_file(lock()), new_);
+    ASSERT_EQ(names(lock().parent_path()), (Names{"mondoo.yml", "providers.lock"})) << stop;
+    if (!killed) break;
+  }
+  EXPECT_GT(seen[old_], 5 / kStride);
+  EXPECT_GE(seen[new_], 1);
+}
+
+TEST_F(RegistryCrashTest, KilledWhileUpdatingItIsTheOldOrTheNew) {
+  std::map<std::string, int> seen;
+  for (int stop = 1;; stop += kStride) {
+    fs::remove_all(dir());
+    fs::copy(work_ / "before", dir(), fs::copy_options::recursive);
+    const bool killed = killed_at_change(stop, {"update"});
+    const RunResult list = providers({"list", "-o", "json"});
+    ASSERT_EQ(parsed(list.out)["refused"].Size(), 0u) << list.out;
+    const std::string now = read_file(installed());
+    ++seen[now];
+    ASSERT_TRUE(now == library("1.0.0") || now == library("1.2.0")) << stop;
+    must(local({"update"}));
+    must(local({"install", "hello"}));  // whoever has nothing to change puts nothing right
+    ASSERT_EQ(read_file(installed()), library("1.2.0"));
+    ASSERT_EQ(names(dir()), (Names{".hello.previous", "hello"})) << stop;
+    ASSERT_EQ(read_file(dir() / ".hello.previous/hello.so"), library("1.0.0"));
+    if (!killed) break;
+  }
+  EXPECT_GT(seen[library("1.0.0")], 5 / kStride);
+  EXPECT_GE(seen[library("1.2.0")], 1);
+}
+
+TEST_F(RegistryCrashTest, KilledWhileMirroringEachFileIsTheOldOrTheNew) {
+  const fs::path mirror = work_ / "mirror";
+  pin(new_);
+  must(local({"mirror", mirror.string()}));
+  std::map<std::string, std::size_t> whole;  // with both versions
+  pin(old_);
+  must(local({"mirror", mirror.string()}));
+  const auto files = [&] {
+    std::map<std::string, std::size_t> out;
+    for (const auto& entry : fs::recursive_directory_iterator(mirror)) {
+      if (entry.is_regular_file())
+        out[entry.path().lexically_relative(mirror)] = std::hash<std::string>()(read_file(entry.path()));
+    }
+    return out;
+  };
+  whole = files();
+  ASSERT_EQ(whole.size(), 7u);
+  for (int stop = 1;; stop += kStride) {
+    fs::remove_all(mirror);
+    pin(old_);
+    const bool killed = killed_at_change(stop, {"mirror", mirror.string()});
+    // The next one has another version to mirror.
+    pin(new_);
+    if (fs::exists(mirror)) {
+      for (const auto& [name, contents] : files()) {
+        if (name.ends_with(".tmp")) continue;
+        ASSERT_EQ(contents, whole[name]) << stop << ": " << name;
+      }
+    }
+    must(local({"mirror", mirror.string()}));
+    for (const auto& [name, contents] : files()) ASSERT_TRUE(whole.contains(name)) << stop << ": " << name;
+    pin(old_);
+    must(local({"mirror", mirror.string()}));
+    ASSERT_EQ(files(), whole) << stop;
+    if (!killed) break;
+  }
 }
 
 }  // namespace
