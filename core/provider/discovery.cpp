@@ -103,28 +103,32 @@ class Search {
   // NAME.so, or NAME/NAME.so. The existing tool's NAME.json beside a provider is no provider and no mistake.
   void one(const Folder& folder, const std::string& entry, const std::vector<std::string>& entries) {
     fs::path path = folder.path / entry;
+    // What is gone by now is none.
+    const auto refuse_if_there = [&](const fs::path& what, const Error& reason) {
+      struct stat info {};
+      if (::lstat((folder.path / entry).c_str(), &info) == 0) refuse(what, folder.origin, reason);
+    };
     if (entry.ends_with(".json")) return;
     if (entry.ends_with(kSignatureSuffix)) return signature(folder, path);
     if (!entry.ends_with(kSuffix)) {
       if (!is_folder(path)) {
-        return refuse(path, folder.origin,
-                      Error("expected a name that ends in " + std::string(kSuffix), ErrorKind::kInvalid));
+        return refuse_if_there(
+            path, Error("expected a name that ends in " + std::string(kSuffix), ErrorKind::kInvalid));
       }
       const std::string file = entry + std::string(kSuffix);
-      if (auto good = permissions_.check_folder(path); !good)
-        return refuse(path, folder.origin, good.error());
+      if (auto good = permissions_.check_folder(path); !good) return refuse_if_there(path, good.error());
       path /= file;
       struct stat info {};
       if (::lstat(path.c_str(), &info) != 0) {
-        return refuse(
-            path.parent_path(), folder.origin,
+        return refuse_if_there(
+            path.parent_path(),
             Error("a folder without a provider in it, expected " + printable(file), ErrorKind::kInvalid));
       }
     }
     const bool alone = entry.ends_with(kSuffix) && !std::binary_search(entries.begin(), entries.end(),
                                                                        entry + std::string(kSignatureSuffix));
     auto found = describe(permissions_, path, folder.origin, policy_, alone);
-    if (!found) return refuse(path, folder.origin, found.error());
+    if (!found) return refuse_if_there(path, found.error());
     add(std::move(*found));
   }
 

@@ -1,10 +1,14 @@
 #include "provider/signature.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "base/encoding.hpp"
+#include "base/fd.hpp"
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "cnspec/provider.h"
@@ -92,6 +96,26 @@ Result<VerifiedFile> obey(const Lockfile& lock, VerifiedFile verified, const Tru
   return VerifiedFile{std::move(*copy), std::move(verified.signer)};
 }
 
+Result<VerifiedFile> open_in(int folder, PermissionChecker& permissions, const fs::path& path,
+                             const TrustPolicy& policy, bool alone) {
+  auto file = permissions.open(path, folder);
+  if (!file) return fail(file.error());
+  if (alone) return check_signature(std::move(*file), nullptr, policy);
+  const fs::path beside = path.string() + std::string(kSignatureSuffix);
+  auto text = read_small_file(beside, kMaxSignatureFile, folder);
+  if (!text && text.error().kind() != ErrorKind::kNotFound)
+    return fail(Error::wrap("its signature cannot be read", text.error()));
+  return check_signature(std::move(*file), text ? &*text : nullptr, policy);
+}
+
+// Whether there is no other one at that path by now.
+bool is_still(const fs::path& path, int folder) {
+  struct stat ours {
+  }, now{};
+  return ::fstat(folder, &ours) == 0 && ::stat(path.c_str(), &now) == 0 && ours.st_dev == now.st_dev &&
+         ours.st_ino == now.st_ino;
+}
+
 }  // namespace
 
 Result<TrustPolicy> make_trust_policy(std::string_view trust, const std::vector<std::string>& keys,
@@ -136,13 +160,14 @@ Result<VerifiedFile> check_signature(TrustedFile file, const std::string* text, 
 
 Result<VerifiedFile> open_verified(PermissionChecker& permissions, const fs::path& path,
                                    const TrustPolicy& policy, bool alone) {
-  auto file = permissions.open(path);
-  if (!file) return fail(file.error());
-  if (alone) return check_signature(std::move(*file), nullptr, policy);
-  auto text = read_small_file(path.string() + std::string(kSignatureSuffix), kMaxSignatureFile);
-  if (!text && text.error().kind() != ErrorKind::kNotFound)
-    return fail(Error::wrap("its signature cannot be read", text.error()));
-  return check_signature(std::move(*file), text ? &*text : nullptr, policy);
+  constexpr int kMaxTries = 20;
+  for (int tries = 1;; ++tries) {
+    // The file and its signature come out of one folder, whichever version takes its place meanwhile.
+    const Fd folder(::open(path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    auto verified = open_in(folder.get(), permissions, path, policy, alone);
+    if (verified || tries == kMaxTries || is_still(path.parent_path(), folder.get())) return verified;
+    // What was wrong may be that it was being removed.
+  }
 }
 
 }  // namespace cnspec::provider

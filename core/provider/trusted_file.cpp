@@ -215,11 +215,11 @@ Result<void> PermissionChecker::check_folder(const std::filesystem::path& folder
   return check_one(*real, false);
 }
 
-Result<TrustedFile> PermissionChecker::open(const std::filesystem::path& file) {
+Result<TrustedFile> PermissionChecker::open(const std::filesystem::path& file, int folder) {
   std::filesystem::path path = file;
   // Non-blocking: opening a FIFO must not wait for a writer.
   constexpr int kFlags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
-  int fd = ::open(path.c_str(), kFlags);
+  int fd = folder < 0 ? ::open(path.c_str(), kFlags) : ::openat(folder, path.filename().c_str(), kFlags);
   if (fd < 0 && errno == ELOOP) {  // a link
     auto real = follow(file);
     if (!real && real.error().kind() == ErrorKind::kNotFound) {

@@ -72,8 +72,9 @@ class PermissionChecker {
   // `folder` is absolute. An error when providers in it could be somebody else's.
   Result<void> check_folder(const std::filesystem::path& folder);
 
-  // `file` lies in a folder that was checked.
-  Result<TrustedFile> open(const std::filesystem::path& file);
+  // `file` lies in a folder that was checked. `folder` is that folder where it is open, so that the file
+  // comes out of no other one that took its place meanwhile.
+  Result<TrustedFile> open(const std::filesystem::path& file, int folder = -1);
 
  private:
   // Where the path leads, having checked everything on the way that could lead elsewhere tomorrow.

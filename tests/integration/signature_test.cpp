@@ -14,9 +14,11 @@
 #include "auth/crypto.hpp"
 #include "base/encoding.hpp"
 #include "provider/discovery.hpp"
+#include "provider/install.hpp"
 #include "provider/load.hpp"
 #include "provider/provider.hpp"
 #include "support/cnspec.hpp"
+#include "support/killed.hpp"
 
 namespace cnspec::test {
 namespace {
@@ -311,6 +313,104 @@ TEST_F(Signed, ProvidersRun) {
   EXPECT_EQ(listed({"--trust", "signed"}), "verified " + ours().id + " (a comment)");
   const RunResult signed_too = user.run({"discover", "hello", "you", "--trust", "signed"});
   EXPECT_EQ(signed_too.exit_code, 0) << signed_too.err;
+}
+
+// Whoever looks at a provider is overtaken, wherever it speaks to the kernel, by one who puts another version
+// into its place or takes it away.
+class Overtaken : public testing::Test {
+ protected:
+  Overtaken() {
+    ::setenv("HOME", home_.path().c_str(), 1);
+    ::unsetenv("PROVIDERS_PATH");
+    auto policy = make_trust_policy("signed", {ours().line}, [] { return &auth::openssl(); });
+    options_.search.flag_paths = {dir().string()};
+    options_.search.trust = std::make_shared<TrustPolicy>(std::move(*policy));
+    for (const char* version : {"1.0.0", "2.0.0"}) {
+      const fs::path file = home_.write(
+          std::string(version) + "/hello.so",
+          replaced(library(), R"("version":"1.0.0")", R"("version":")" + std::string(version) + '"'), 0755);
+      home_.write(std::string(version) + "/hello.so.minisig", ours().sign(file), 0644);
+    }
+  }
+  fs::path dir() const { return home_ / "providers"; }
+  void begin() const {
+    fs::remove_all(dir());
+    fs::create_directory(dir());
+    fs::copy(home_ / "1.0.0", dir() / "hello");
+    fs::copy(home_ / "2.0.0", dir() / ".hello.previous");
+  }
+  // Nothing but whole, signed versions is seen.
+  bool sees_good_ones(bool may_be_gone) const {
+    const Inventory inventory = discover(options_.search);
+    for (const Refused& refused : inventory.refused)
+      std::fprintf(stderr, "%s: %s\n", refused.path.c_str(), refused.reason.message().c_str());
+    const Found* hello = inventory.by_name("hello");
+    if (!inventory.refused.empty() || (!hello && !may_be_gone)) return false;
+    return !hello || hello->signer.state == Signer::State::kVerified;
+  }
+  template <class Act>
+  int overtake(bool may_be_gone, Act&& act) const {
+    for (int stop = 0;; ++stop) {
+      begin();
+      const bool reached = stopped_at(
+          stop, [&] { return sees_good_ones(may_be_gone); }, [&](pid_t) { act(); },
+          [](pid_t) { return true; });
+      if (!reached || HasFailure()) return stop;
+    }
+  }
+
+  TempDir home_;
+  InstallOptions options_;
+};
+
+TEST_F(Overtaken, ByAnotherVersionItSeesEitherAndNoBadSignature) {
+  const int stops = overtake(false, [&] { EXPECT_TRUE(rollback_provider("hello", options_)); });
+  EXPECT_GT(stops, 50);
+}
+
+TEST_F(Overtaken, ByTwoVersionsItSeesOneOfThem) {
+  const int stops = overtake(false, [&] {
+    // The folder it had in hand is gone by the end.
+    EXPECT_TRUE(rollback_provider("hello", options_));
+    fs::remove_all(dir() / ".hello.previous");
+  });
+  EXPECT_GT(stops, 50);
+}
+
+TEST_F(Overtaken, ByItsRemovalItSeesItOrNot) {
+  const int stops = overtake(true, [&] { EXPECT_TRUE(remove_provider("hello", options_)); });
+  EXPECT_GT(stops, 50);
+}
+
+TEST_F(Signed, ProvidersRunWhileTheirVersionsChange) {
+  fs::create_directories(user.providers() / "hello");
+  const auto put = [&](const std::string& folder, const std::string& version) {
+    const fs::path file = user.home().write(
+        ".config/mondoo/providers/" + folder + "/hello.so",
+        replaced(library(), R"("version":"1.0.0")", R"("version":")" + version + '"'), 0755);
+    user.home().write(".config/mondoo/providers/" + folder + "/hello.so.minisig", ours().sign(file), 0644);
+    ASSERT_EQ(::chmod(file.parent_path().c_str(), 0755), 0);
+  };
+  put("hello", "1.0.0");
+  put(".hello.previous", "2.0.0");
+  fs::remove(file());
+  configure("trust: signed\ntrusted_keys: [" + ours().line + "]\n");
+  std::atomic<bool> done = false;
+  std::thread changing([&] {
+    while (!done) {
+      const RunResult result =
+          user.run({"providers", "rollback", "hello", "--providers-path", user.providers().string()});
+      EXPECT_EQ(result.exit_code, 0) << result.err;
+    }
+  });
+  for (int i = 0; i < 10; ++i) {
+    const RunResult runs = user.run({"discover", "hello", "you"});
+    EXPECT_EQ(runs.exit_code, 0) << runs.err;
+    EXPECT_EQ(runs.err, "");
+    EXPECT_TRUE(listed().starts_with("verified ")) << listed();
+  }
+  done = true;
+  changing.join();
 }
 
 TEST_F(Signed, BadSignaturesRefuseTheFile) {
