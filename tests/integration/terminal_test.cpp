@@ -258,6 +258,32 @@ TEST_F(TerminalTest, HelpOfANarrowTerminalHasNarrowColumns) {
   EXPECT_NE(narrow.screen().find("\r\n  status          Show"), std::string::npos) << narrow.screen();
 }
 
+// However slow the machine is: what is seen before the time has passed, and what is not seen of a run that
+// ended before it, says which it is.
+TEST_F(TerminalTest, ProgressShowsOnlyOfWhatTakesLongerThanAMoment) {
+  const auto moment = std::chrono::milliseconds(300);
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  {
+    HttpServer silent(never);
+    configure(silent.url());
+    const auto begin = now();
+    OnTerminal slow(command({"status", "--timeout", "1h"}), user.env);
+    ASSERT_TRUE(slow.wait_for("asking Mondoo Platform ..."));
+    EXPECT_GE(now() - begin, moment);
+  }
+  HttpServer fast([](const HttpRequest&) { return HttpResponse{.body = "{}"}; });
+  configure(fast.url(), "updates_url: " + fast.url() + "\n");
+  for (int i = 0; i < 5; ++i) {
+    const auto begin = now();
+    OnTerminal status(command({"status"}), user.env);
+    EXPECT_TRUE(WIFEXITED(status.wait()));
+    EXPECT_NE(status.screen().find("client is not registered"), std::string::npos) << status.screen();
+    if (now() - begin >= moment) continue;  // a slow machine; what was seen above holds for it, too
+    EXPECT_EQ(status.screen().find("asking"), std::string::npos) << status.screen();
+    EXPECT_EQ(status.screen().find("\033[K"), std::string::npos) << status.screen();
+  }
+}
+
 TEST_F(TerminalTest, NoProgressInAPipeNorOnADumbTerminal) {
   HttpServer silent(never);
   configure(silent.url());
