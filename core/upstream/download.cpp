@@ -232,7 +232,7 @@ Next judge(Transfer& transfer, Result<Response> answer, const DownloadLimits& li
   const bool hopeless = why.kind() == ErrorKind::kConfig || why.kind() == ErrorKind::kCancelled;
   if (transfer.done == 0 || hopeless) return Next::kFailed;
   if (!over) return Next::kAgain;
-  if (why.kind() != ErrorKind::kTimeout) why = Error::wrap("there is no time left to go on", std::move(why));
+  why = Error::wrap("there is no time left to go on", std::move(why));
   return Next::kFailed;
 }
 
