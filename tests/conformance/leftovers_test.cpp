@@ -5,12 +5,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <string>
 #include <thread>
-
-#include "support/process.hpp"
+#include <vector>
 
 namespace cnspec::test {
 namespace {
@@ -33,14 +34,17 @@ std::vector<std::string> leftovers() {
   for (pid_t pid = ::getppid(); pid > 0 && ancestors.insert(pid).second; pid = parent_of(pid)) {
   }
   std::vector<std::string> out;
-  for (const auto& entry : fs::directory_iterator("/proc")) {
-    const std::string name = entry.path().filename();
+  std::error_code gone;
+  for (fs::directory_iterator entry("/proc", gone), end; !gone && entry != end; entry.increment(gone)) {
+    const fs::path& process = entry->path();
+    const std::string name = process.filename();
     if (!std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; })) continue;
-    std::error_code gone;
-    const std::string program = fs::read_symlink(entry.path() / "exe", gone);
-    if (gone || !program.starts_with(CNSPEC_BIN_DIR "/")) continue;
+    std::error_code hidden;  // or it has ended
+    const std::string program = fs::read_symlink(process / "exe", hidden);
+    if (hidden || !program.starts_with(CNSPEC_BIN_DIR "/")) continue;
     if (!ancestors.contains(parent_of(std::stoi(name)))) continue;
-    std::string command = read_file(entry.path() / "cmdline");
+    std::ifstream file(process / "cmdline");
+    std::string command((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     std::ranges::replace(command, '\0', ' ');
     out.push_back(name + ": " + command);
   }

@@ -418,7 +418,7 @@ TEST(Isolated, EndsWithTheProgramAtItsDeadline) {
   options.env["HOME"] = home.folder().string();
   options.env["PROVIDERS_PATH"] = home.folder().string();
   const auto result = cnspec::test::run(
-      {program("cnspec"), "--log-level", "info", "--timeout", "1s", "discover", "unruly", "linger"}, options);
+      {program("cnspec"), "--log-level", "info", "--timeout", "3s", "discover", "unruly", "linger"}, options);
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_NE(result.err.find(
                 "x provider \"unruly\": identify: did not answer by its deadline; its process was ended\n"),
