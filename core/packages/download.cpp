@@ -19,10 +19,11 @@ constexpr std::string_view kHttp = "http://";
 constexpr int kMaxHops = 5;
 
 // Asks what is there and reads none of it; the head of the answer goes to `head`.
-Request probe(const std::string& url, transport::Deadline deadline, std::chrono::milliseconds silence,
-              const std::shared_ptr<Response>& head) {
+Request probe(const std::string& url, const std::string& features, transport::Deadline deadline,
+              std::chrono::milliseconds silence, const std::shared_ptr<Response>& head) {
   Request request;
   request.url = url;
+  request.headers = upstream::own_headers(features);
   request.deadline = deadline;
   request.max_silence = silence;
   request.sink = [head](const Response& came, std::string_view) {
@@ -97,9 +98,10 @@ Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadL
   auto transport = runtime.transport();
   if (!transport) return fail(transport.error());
   const auto deadline = runtime.deadline();
+  const std::string features = upstream::features_header(runtime.features(), nullptr);
   for (int hops = 0;; ++hops) {
     auto head = std::make_shared<Response>();
-    const auto answer = ask(runtime, **transport, probe(url, deadline, limits.silence, head));
+    const auto answer = ask(runtime, **transport, probe(url, features, deadline, limits.silence, head));
     // It was us who did not want more of it. Whether it is what was asked for is seen when it is fetched.
     const bool cut_off = !answer && head->status != 0;
     if (!answer && !cut_off) return fail(answer.error());
@@ -112,7 +114,8 @@ Result<void> download(Runtime& runtime, std::string url, int fd, const DownloadL
   }
   const upstream::DownloadLimits until{
       .size = limits.size, .max_silence = limits.silence, .deadline = deadline};
-  return runtime.run(upstream::download(*transport, std::move(url), fd, until, std::move(progress)));
+  return runtime.run(
+      upstream::download(*transport, std::move(url), features, fd, until, std::move(progress)));
 }
 
 }  // namespace cnspec::packages

@@ -78,6 +78,7 @@ Result<PackageSource> PackageSource::open(Runtime& runtime, RegistrySettings set
   }
   upstream::RegistryOptions options;
   options.base = *url;
+  options.features = upstream::features_header(runtime.features(), nullptr);
   options.cache = cache_folder();
   options.deadline = runtime.deadline();
   options.max_silence = settings.max_silence;

@@ -81,6 +81,10 @@ class Runtime {
     return {transport, std::move(endpoint), upstream::features_header(features(), nullptr)};
   }
 
+  upstream::Announcements announcements(transport::Transport& transport, std::string address) const {
+    return {transport, std::move(address), upstream::features_header(features(), nullptr)};
+  }
+
   boost::asio::io_context& loop() { return loop_; }
   // Runs the coroutine to its end, and everything that was spawned on the loop meanwhile.
   template <class T>

@@ -100,7 +100,7 @@ class Gatherer {
     if (!transport) co_return fail(transport.error());
     upstream::Upstream platform = runtime_.platform(**transport, out_.endpoint);
     auto answer = co_await platform.health(runtime_.deadline());
-    keep_request_id("health", platform);
+    keep_request_id("health", platform.last_request_id());
     if (!answer) co_return fail(answer.error());
     out_.health = Health{answer->status, answer->time, answer->api_version};
     const auto took = answer->answered - answer->asked;
@@ -126,22 +126,24 @@ class Gatherer {
     if (!transport) co_return fail(transport.error());
     upstream::Upstream platform = runtime_.platform(**transport, out_.endpoint);
     auto answer = co_await platform.ping(authenticator, runtime_.deadline());
-    keep_request_id("ping", platform);
+    keep_request_id("ping", platform.last_request_id());
     if (!answer) co_return fail(answer.error());
     out_.authenticated = true;
     co_return Result<void>();
   }
 
-  void keep_request_id(std::string_view check, const upstream::Upstream& platform) {
+  void keep_request_id(std::string_view check, const std::string& id) {
     for (Check& c : out_.checks) {
-      if (c.name == check) c.request_id = platform.last_request_id();
+      if (c.name == check) c.request_id = id;
     }
   }
 
   runtime::Task<void> latest() {
     auto transport = runtime_.transport();
     if (!transport) co_return fail(transport.error());
-    auto version = co_await upstream::latest_version(**transport, out_.updates_url, runtime_.deadline());
+    upstream::Announcements updates = runtime_.announcements(**transport, out_.updates_url);
+    auto version = co_await updates.latest_version(runtime_.deadline());
+    keep_request_id("latest-version", updates.last_request_id());
     if (!version) co_return fail(version.error());
     out_.latest_version = std::move(*version);
     co_return Result<void>();
@@ -150,8 +152,9 @@ class Gatherer {
   runtime::Task<void> latest_providers() {
     auto transport = runtime_.transport();
     if (!transport) co_return fail(transport.error());
-    auto versions =
-        co_await upstream::latest_provider_versions(**transport, out_.providers_url, runtime_.deadline());
+    upstream::Announcements registry = runtime_.announcements(**transport, out_.providers_url);
+    auto versions = co_await registry.latest_provider_versions(runtime_.deadline());
+    keep_request_id("latest-providers", registry.last_request_id());
     if (!versions) co_return fail(versions.error());
     out_.latest_providers = std::move(*versions);
     co_return Result<void>();

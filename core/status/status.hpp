@@ -33,7 +33,7 @@ struct Check {
   std::string name;
   std::chrono::milliseconds took{};
   std::optional<Error> error;
-  std::string request_id;  // by which the platform's log knows it; empty where nothing was sent to it
+  std::string request_id;  // by which the other side's log knows it; empty where it was not asked
 };
 
 struct Health {

@@ -294,9 +294,10 @@ class CurlEngine final : public Engine {
     return x.let_through;
   }
 
-  // Also called while libcurl reads such an answer and the loop cannot end what has no time left.
+  // Called while libcurl reads such an answer, and the loop cannot end what has no time left.
   static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-    return Steady::now() > static_cast<const Exchange*>(self)->request.deadline ? 1 : 0;
+    const auto& x = *static_cast<const Exchange*>(self);
+    return asks_for_a_tunnel(x) && Steady::now() > x.request.deadline ? 1 : 0;
   }
 
   static int on_socket(CURL*, curl_socket_t fd, int what, void* self, void*) {
@@ -509,7 +510,6 @@ class CurlEngine final : public Engine {
         }
         if (x.sink_full) return about(x, "not wanted any more", ErrorKind::kCancelled);
         return about(x, detail, ErrorKind::kFailed);
-      case CURLE_ABORTED_BY_CALLBACK:  // which looks at the deadline
       case CURLE_OPERATION_TIMEDOUT: return timeout_error(x);
       default: return about(x, detail, ErrorKind::kUnavailable);
     }

@@ -97,6 +97,13 @@ const char* code_name(int grpc_code) {
   return "Unknown";
 }
 
+Error with_request_id(Error error, const std::string& url, std::string_view request_id) {
+  const std::string_view place = split_url(url).place;
+  const std::string more = error.hint().empty() ? "" : error.hint() + "; ";
+  return std::move(error).hint(more + "the log of " + printable(place.substr(0, place.find('/'))) +
+                               " knows this request as " + std::string(request_id));
+}
+
 Result<json::Document> read_answer(const Response& response, const std::string& url,
                                    std::string_view request_id) {
   if (response.status != 200) {

@@ -38,6 +38,9 @@ struct Registration {
 Result<json::Document> read_answer(const transport::Response& response, const std::string& url,
                                    std::string_view request_id);
 
+// The error of what somebody at `url` answered, with a hint by which id the log there knows the request.
+Error with_request_id(Error error, const std::string& url, std::string_view request_id);
+
 Health read_health(const json::Value& answer);  // without our times
 Result<Registration> read_registration(const json::Value& answer);
 Result<std::string> read_latest_version(const transport::Response& response, const std::string& url);

@@ -128,6 +128,8 @@ struct Transfer {
   Pace pace;
   std::string url;
   std::string shown;  // in messages
+  std::string features;
+  std::string request_id;  // of the exchange under way
   int fd;
   std::uint64_t max_size;
   DownloadProgress progress;
@@ -188,6 +190,8 @@ Request request_for(const std::shared_ptr<Transfer>& transfer, const DownloadLim
   transfer->refused = {};
   Request request;
   request.url = transfer->url;
+  request.headers = own_headers(transfer->features);
+  transfer->request_id = request_id(request);
   request.deadline = limits.deadline;
   request.max_silence = limits.max_silence;
   request.max_answer = std::numeric_limits<std::size_t>::max();  // the sink counts
@@ -222,7 +226,7 @@ Next judge(Transfer& transfer, Result<Response> answer, const DownloadLimits& li
   }
   if (answer) {
     answer->body = transfer.refused.body;
-    why = refusal(*answer, transfer.shown);
+    why = with_request_id(refusal(*answer, transfer.shown), transfer.url, transfer.request_id);
     if (answer->status != 416 || transfer.done == 0) return Next::kFailed;
     transfer.done = 0;  // it is shorter now
     return Next::kAgain;
@@ -265,11 +269,12 @@ std::filesystem::path file_url_path(std::string_view url) {
   return out;
 }
 
-Task<void> download(transport::Transport* transport, std::string url, int fd, DownloadLimits limits,
-                    DownloadProgress progress) {
+Task<void> download(transport::Transport* transport, std::string url, std::string features, int fd,
+                    DownloadLimits limits, DownloadProgress progress) {
   if (url.starts_with(kFileUrl)) co_return copy_from_folder(url, fd, limits.size, progress);
   auto transfer = std::make_shared<Transfer>(limits);
   transfer->shown = shown_url(url);
+  transfer->features = std::move(features);
   transfer->url = std::move(url);
   transfer->fd = fd;
   transfer->max_size = limits.size;

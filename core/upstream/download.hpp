@@ -30,8 +30,9 @@ using DownloadProgress = std::function<void(std::uint64_t done, std::uint64_t wh
 // the connection breaks it goes on from there, or from the beginning when the file has changed meanwhile; a
 // second break without a byte in between is the end. As long as it comes at the least pace there is no limit
 // to the time it takes but the deadline. What the file holds after an error is anything. Follows nobody who
-// redirects. On the loop's thread; `transport` outlives it, and may be null for file.
-Task<void> download(transport::Transport* transport, std::string url, int fd, DownloadLimits limits,
-                    DownloadProgress progress);
+// redirects. `features` are as features_header() makes them. On the loop's thread; `transport` outlives it,
+// and may be null for file.
+Task<void> download(transport::Transport* transport, std::string url, std::string features, int fd,
+                    DownloadLimits limits, DownloadProgress progress);
 
 }  // namespace cnspec::upstream

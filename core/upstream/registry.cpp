@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 #include "base/file.hpp"
 #include "base/log.hpp"
@@ -86,7 +87,9 @@ Task<Response> Registry::ask(std::string method, std::string address, Headers he
   Request request;
   request.method = std::move(method);
   request.url = std::move(address);
-  request.headers = std::move(headers);
+  request.headers = own_headers(options_.features);
+  std::move(headers.begin(), headers.end(), std::back_inserter(request.headers));
+  last_request_id_ = request_id(request);
   request.max_answer = max_size;
   request.repeat = Request::Repeat::kFreely;
   request.deadline = std::min(options_.deadline, std::chrono::steady_clock::now() + options_.max_silence);
@@ -107,7 +110,8 @@ Task<Versions> Registry::catalog() {
     co_return read_catalog(*answer, address);
   }
   auto versions = read_catalog(*answer, address);
-  if (versions) write_cache(options_, *answer);
+  if (!versions) co_return fail(with_id(versions.error(), address));
+  write_cache(options_, *answer);
   co_return versions;
 }
 
@@ -116,7 +120,7 @@ Task<std::string> Registry::text(std::string path, std::size_t max_size) {
   Headers none;
   auto answer = co_await ask("GET", address, std::move(none), max_size);
   if (!answer) co_return fail(answer.error());
-  if (answer->status != 200) co_return fail(refusal(*answer, address));
+  if (answer->status != 200) co_return fail(with_id(refusal(*answer, address), address));
   co_return std::move(answer->body);
 }
 
@@ -132,13 +136,18 @@ Task<bool> Registry::has(std::string path) {
   if (answer->status == 200) co_return true;
   const Error why = refusal(*answer, address);
   if (why.kind() == ErrorKind::kNotFound) co_return false;
-  co_return fail(why);
+  co_return fail(with_id(why, address));
+}
+
+// A folder keeps no log.
+Error Registry::with_id(Error error, const std::string& address) const {
+  return address.starts_with(kFileUrl) ? error : with_request_id(std::move(error), address, last_request_id_);
 }
 
 Task<void> Registry::download(std::string path, int fd, std::uint64_t max_size, Progress progress) {
   const DownloadLimits limits{
       .size = max_size, .max_silence = options_.max_silence, .deadline = options_.deadline};
-  return upstream::download(transport_, url(path), fd, limits, std::move(progress));
+  return upstream::download(transport_, url(path), options_.features, fd, limits, std::move(progress));
 }
 
 }  // namespace cnspec::upstream

@@ -16,6 +16,7 @@ namespace cnspec::upstream {
 
 struct RegistryOptions {
   std::string base;             // http, https, or file:///FOLDER; without a slash at its end
+  std::string features;         // as features_header() makes it
   std::filesystem::path cache;  // folder for what was announced last; empty: none
   Deadline deadline = Deadline::max();
   std::chrono::milliseconds max_silence{30'000};  // so long a download may stand still
@@ -47,9 +48,11 @@ class Registry {
  private:
   Task<transport::Response> ask(std::string method, std::string url, transport::Headers headers,
                                 std::size_t max_size);
+  Error with_id(Error error, const std::string& address) const;
 
   transport::Transport* transport_;
   RegistryOptions options_;
+  std::string last_request_id_;
 };
 
 }  // namespace cnspec::upstream

@@ -17,6 +17,7 @@ using transport::Request;
 using transport::Response;
 
 constexpr std::size_t kMaxShownTarget = 200;
+constexpr char kRequestId[] = "X-Request-ID";
 
 // Nobody is followed: what is sent is meant for the one it was sent to.
 Result<Response> refuse_redirect(Result<Response> answer, const std::string& url) {
@@ -27,16 +28,6 @@ Result<Response> refuse_redirect(Result<Response> answer, const std::string& url
                         " (HTTP " + std::to_string(status) + "), which is not followed",
                     ErrorKind::kInvalid)
                   .hint("is a login page of this network in between? If not, set the address that is meant"));
-}
-
-Request document_request(std::string_view base, std::string_view path, Deadline deadline) {
-  while (base.ends_with('/')) base.remove_suffix(1);
-  Request request;
-  request.url = std::string(base) + std::string(path);
-  request.headers = {{"Accept", "application/json"}, {"X-Request-ID", random_uuid()}};
-  request.repeat = Request::Repeat::kFreely;
-  request.deadline = deadline;
-  return request;
 }
 
 class ObjectWriter {
@@ -60,6 +51,17 @@ class ObjectWriter {
 
 }  // namespace
 
+transport::Headers own_headers(const std::string& features) {
+  return {{kRequestId, random_uuid()}, {"Mondoo-Features", features}};
+}
+
+std::string_view request_id(const Request& request) {
+  for (const auto& [name, value] : request.headers) {
+    if (name == kRequestId) return value;
+  }
+  return {};
+}
+
 // The transport speaks in callbacks; coroutines await one answer.
 asio::awaitable<Result<Response>> send(transport::Transport& transport, Request request) {
   const auto begin = [&transport](auto handler, Request r) {
@@ -78,14 +80,13 @@ Task<json::Document> Upstream::call(std::string method, std::string body, auth::
   Request request;
   request.method = "POST";
   request.url = endpoint_ + "/" + method;
-  const std::string request_id = random_uuid();
-  last_request_id_ = request_id;
   static const std::string own_name = user_agent();
-  request.headers = {{"Content-Type", "application/json"},
-                     {"Accept", "application/json"},
-                     {"X-Request-ID", request_id},
-                     {"User-Agent", own_name},
-                     {"Mondoo-Features", features_}};
+  request.headers = own_headers(features_);
+  request.headers.emplace_back("Content-Type", "application/json");
+  request.headers.emplace_back("Accept", "application/json");
+  request.headers.emplace_back("User-Agent", own_name);
+  last_request_id_ = request_id(request);
+  const std::string id = last_request_id_;
   if (auth) {
     auto header = auth->authorize(body);
     if (!header) co_return fail(header.error());
@@ -99,7 +100,7 @@ Task<json::Document> Upstream::call(std::string method, std::string body, auth::
 
   Result<Response> response = co_await send(transport_, std::move(request));
   if (!response) co_return fail(response.error());
-  co_return read_answer(*response, endpoint_ + "/" + method, request_id);
+  co_return read_answer(*response, endpoint_ + "/" + method, id);
 }
 
 Task<Health> Upstream::health(Deadline deadline) {
@@ -145,22 +146,33 @@ Task<json::Document> Upstream::exchange(std::string method, std::string body, De
   co_return co_await call(std::move(method), std::move(body), nullptr, deadline);
 }
 
-Task<std::string> latest_version(transport::Transport& transport, std::string updates_url,
-                                 Deadline deadline) {
-  Request request = document_request(updates_url, "/cnspec/latest.json", deadline);
-  const std::string url = request.url;
-  Result<Response> response = co_await send(transport, std::move(request));
+template <class T>
+Task<T> Announcements::read(std::string path, Deadline deadline,
+                            Result<T> (*read_it)(const Response&, const std::string&)) {
+  std::string url = address_;
+  if (url.find("://") == url.npos) url = "https://" + url;
+  while (url.ends_with('/')) url.pop_back();
+  url += path;
+  Request request;
+  request.url = url;
+  request.headers = own_headers(features_);
+  request.headers.emplace_back("Accept", "application/json");
+  request.repeat = Request::Repeat::kFreely;
+  request.deadline = deadline;
+  last_request_id_ = request_id(request);
+  Result<Response> response = co_await send(transport_, std::move(request));
   if (!response) co_return fail(response.error());
-  co_return read_latest_version(*response, url);
+  auto read = read_it(*response, url);
+  if (!read) co_return fail(with_request_id(read.error(), url, last_request_id_));
+  co_return read;
 }
 
-Task<Versions> latest_provider_versions(transport::Transport& transport, std::string registry,
-                                        Deadline deadline) {
-  Request request = document_request(registry, "/latest.json", deadline);
-  const std::string url = request.url;
-  Result<Response> response = co_await send(transport, std::move(request));
-  if (!response) co_return fail(response.error());
-  co_return read_provider_versions(*response, url);
+Task<std::string> Announcements::latest_version(Deadline deadline) {
+  return read("/cnspec/latest.json", deadline, &read_latest_version);
+}
+
+Task<Versions> Announcements::latest_provider_versions(Deadline deadline) {
+  return read("/latest.json", deadline, &read_provider_versions);
 }
 
 }  // namespace cnspec::upstream

@@ -57,10 +57,32 @@ class Upstream {
   std::string last_request_id_;
 };
 
-// The newest released version, announced at <updates_url>/cnspec/latest.json.
-Task<std::string> latest_version(transport::Transport& transport, std::string updates_url, Deadline deadline);
-// The newest released version of each provider, all in <registry>/latest.json.
-Task<Versions> latest_provider_versions(transport::Transport& transport, std::string registry,
-                                        Deadline deadline);
+// What is announced at an address: of releases, or of the providers in a registry. On the loop's thread, like
+// the transport, which outlives it.
+class Announcements {
+ public:
+  Announcements(transport::Transport& transport, std::string address, std::string features)
+      : transport_(transport), address_(std::move(address)), features_(std::move(features)) {}
+
+  const std::string& last_request_id() const { return last_request_id_; }
+
+  // The newest released version of the program, in <address>/cnspec/latest.json.
+  Task<std::string> latest_version(Deadline deadline);
+  // The newest released version of each provider, all in <address>/latest.json.
+  Task<Versions> latest_provider_versions(Deadline deadline);
+
+ private:
+  template <class T>
+  Task<T> read(std::string path, Deadline deadline,
+               Result<T> (*read_it)(const transport::Response&, const std::string&));
+
+  transport::Transport& transport_;
+  std::string address_, features_;
+  std::string last_request_id_;
+};
+
+// What every request of ours says, whoever is asked: its id, and the features as features_header() makes
+// them.
+transport::Headers own_headers(const std::string& features);
 
 }  // namespace cnspec::upstream

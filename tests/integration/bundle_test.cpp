@@ -280,10 +280,8 @@ TEST_F(BundleTest, EveryRequestSaysWhoAsksAndByWhichId) {
                          std::regex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")))
         << request.header("x-request-id");
     ids.push_back(request.header("x-request-id"));
-    if (request.method == "POST") {
-      EXPECT_EQ(base64_decode(request.header("mondoo-features")), "\x07\x09\x0a\x0b\x0e");
-      EXPECT_NE(report.out.find("\"requestId\": \"" + ids.back()), std::string::npos) << report.out;
-    }
+    EXPECT_EQ(base64_decode(request.header("mondoo-features")), "\x07\x09\x0a\x0b\x0e");
+    EXPECT_NE(report.out.find("\"requestId\": \"" + ids.back()), std::string::npos) << report.out;
   }
   std::sort(ids.begin(), ids.end());
   EXPECT_EQ(std::unique(ids.begin(), ids.end()), ids.end());
@@ -306,11 +304,19 @@ TEST_F(BundleTest, AFailedRequestsIdIsShown) {
                : HttpResponse{.body = "{}"};
   });
   user.home().write(".config/mondoo/mondoo.yml", "api_endpoint: " + server.url() + "\n");
+  user.env["MONDOO_UPDATES_URL"] = server.url() + "/";  // whose answers are empty
   const RunResult status = user.run({"status"});
-  EXPECT_NE(status.err.find("! health: the platform's log knows this request as " +
-                            server.requests().at(0).header("x-request-id") + "\n"),
-            std::string::npos)
-      << status.err;
+  std::string notes;
+  const std::string here = "the log of " + server.url().substr(7) + " knows this request as ";
+  for (const auto& [path, note] :
+       {std::pair{"/Health/Check", std::string("! health: the platform's log knows this request as ")},
+        {"/cnspec/latest.json", "! latest-version: " + here},
+        {"/providers/latest.json", "! latest-providers: " + here}}) {
+    for (const HttpRequest& request : server.requests()) {
+      if (request.path() == path) notes += note + request.header("x-request-id") + "\n";
+    }
+  }
+  EXPECT_EQ(status.err, notes);
 }
 
 }  // namespace

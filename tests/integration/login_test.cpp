@@ -257,6 +257,9 @@ TEST_F(LoginTest, AnAddressNeedsNoSchemeAndKeepsItsPath) {
     EXPECT_EQ(result.err, "") << endpoint;
     EXPECT_EQ(config()["updates_url"].Scalar(), updates);
   }
+  // Which is asked by https, too.
+  EXPECT_EQ(login({"--token", platform->token(), "--updates-url", host}).exit_code, 0);
+  EXPECT_TRUE(contains(user.run({"status"}).out, "Latest Version:"));
 }
 
 TEST_F(LoginTest, WarnsWhereAnybodyMayListen) {

@@ -11,6 +11,8 @@
 #include <fstream>
 #include <functional>
 #include <mutex>
+#include <regex>
+#include <set>
 #include <sstream>
 
 #include "provider/manifest.hpp"
@@ -151,7 +153,7 @@ class RegistryTest : public testing::Test {
     const RunResult result = user_.run(args);
     EXPECT_EQ(result.exit_code, code);
     EXPECT_EQ(result.out, "");
-    EXPECT_EQ(result.err, error);
+    EXPECT_EQ(without_request_ids(result.err), error);
     EXPECT_EQ(listing(user_.home().path()), before);
   }
 
@@ -1056,6 +1058,52 @@ TEST_F(FaultyTest, TellsWhatCameInPlaceOfTheList) {
   EXPECT_EQ(providers({"install", "hello"}).exit_code, 1);
 }
 
+TEST_F(FaultyTest, EveryRequestSaysByWhichIdAndWithWhichFeaturesAndNothingOfThisMachine) {
+  user_.env["MONDOO_FEATURES"] = "massqueries noSerialNumberAsID";
+  must(providers({"install", "hello"}));
+  // The rest is asked for by another request.
+  const std::string package = read_file(this->package("1.0.0"));
+  instead(target("1.0.0"), [&](const HttpRequest& request) -> HttpResponse {
+    if (request.header("range").empty())
+      return {.headers = {{"ETag", "\"1\""}}, .body = package, .fault = Fault::kCut};
+    const std::string half = std::to_string(package.size() / 2), end = std::to_string(package.size() - 1);
+    return {
+        .status = 206,
+        .headers = {{"Content-Range", "bytes " + half + "-" + end + "/" + std::to_string(package.size())}},
+        .body = package.substr(package.size() / 2)};
+  });
+  fs::remove_all(dir());
+  must(providers({"install", "--url", server_->url() + target("1.0.0")}));
+  must(providers({"lock", "hello"}));
+  must(providers({"mirror", (work_ / "mirror").string()}));
+  std::set<std::string> ids;
+  for (const HttpRequest& request : server_->requests()) {
+    EXPECT_TRUE(ids.insert(request.header("x-request-id")).second) << request.target;
+    EXPECT_TRUE(std::regex_match(request.header("x-request-id"),
+                                 std::regex("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")))
+        << request.target;
+    EXPECT_EQ(request.header("mondoo-features"), "AQcKCw4=") << request.target;  // 1, 7, 10, 11, 14
+    EXPECT_TRUE(
+        std::regex_match(request.header("user-agent"), std::regex("PN/linux build/[!-~]+ cnspec/[!-~]+")))
+        << request.header("user-agent");
+    EXPECT_EQ(request.header("authorization"), "");
+  }
+  EXPECT_GE(ids.size(), 8u);
+}
+
+TEST_F(FaultyTest, ShowsTheIdOfAFailedRequest) {
+  for (const std::string& path : {std::string("/providers/latest.json"), target("1.0.0"),
+                                  std::string("/providers/hello/1.0.0/SHA256SUMS")}) {
+    always(path, {.status = 500});
+    const RunResult result = providers({"install", "hello"});
+    EXPECT_TRUE(result.err.ends_with(":" + std::to_string(server_->port()) + " knows this request as " +
+                                     requests_of(path).back().header("x-request-id") + "\n"))
+        << result.err;
+    const std::lock_guard lock(mutex_);
+    instead_.clear();
+  }
+}
+
 TEST_F(FaultyTest, SaysThatTheRegistryIsNotThere) {
   const std::string before = url();
   server_.reset();
@@ -1315,8 +1363,9 @@ TEST_F(FaultyTest, TellsEachProviderThatCouldNotBeUpdated) {
   const std::string before = listing(dir());
   const RunResult text = providers({"update"});
   EXPECT_EQ(text.exit_code, 1);
-  EXPECT_EQ(text.err, "x hello 1.0.0 is not updated to 1.5.0: " + url() + "/hello/1.5.0/" +
-                          package_name("1.5.0") + ": the registry could not answer (HTTP status 500)\n");
+  EXPECT_EQ(without_request_ids(text.err), "x hello 1.0.0 is not updated to 1.5.0: " + url() +
+                                               "/hello/1.5.0/" + package_name("1.5.0") +
+                                               ": the registry could not answer (HTTP status 500)\n");
   const RunResult result = providers({"update", "-o", "json"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_STREQ(parsed(result.out)["updates"][0]["outcome"].GetString(), "failed");

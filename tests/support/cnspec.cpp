@@ -3,11 +3,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <regex>
 #include <string_view>
 
 #include "support/secrets.hpp"
 
 namespace cnspec::test {
+
+std::string without_request_ids(const std::string& said) {
+  static const std::regex hint(
+      "(\n  |; )the log of [^ \n]+ (knows|may know) this request as "
+      "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}");
+  return std::regex_replace(said, hint, "");
+}
 
 User::User() {
   for (char** entry = environ; *entry != nullptr; ++entry) {

@@ -9,6 +9,9 @@
 
 namespace cnspec::test {
 
+// What was said, without the hints that name a request by its id, which nobody can foresee.
+std::string without_request_ids(const std::string& said);
+
 // A user with an empty home. Nothing of the environment that the tests run in reaches the program.
 class User {
  public:
