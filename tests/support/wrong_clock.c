@@ -1,5 +1,5 @@
-/* Preloaded into a program, sets its clock wrong by $WRONG_CLOCK seconds. On the clock that it waits by, as many
-   seconds more have passed as the file $PASSED says, which may change meanwhile. Other clocks stay. */
+/* Preloaded into a program, sets its clock wrong by $WRONG_CLOCK seconds. On the clock that it waits by, as
+   many seconds more have passed as the file $PASSED says, which may change meanwhile. Other clocks stay. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
