@@ -117,7 +117,9 @@ void add_providers_lock(Command& providers, Globals& globals) {
   add_change(command, flags->change);
   command.details =
       "The file lies beside the configuration, or where its key providers_lock says. From then on `install` "
-      "and `update` bring what it pins and nothing else, and what it names runs as it says or not at all.";
+      "and `update` bring what it pins and nothing else, and what it names runs as it says or not at all. A "
+      "version that is older than what is pinned or there has to be named. The file and its folder belong to "
+      "you or to root, and nobody else may write them.";
   command.examples = {"cnspec providers lock coffee@1.2.0 --platform linux/amd64 --platform linux/arm64"};
   command.run = [&globals, flags] { run(globals, *flags); };
 }

@@ -279,6 +279,28 @@ TEST_F(InstallTest, TellsWhatOneIs) {
 
 // ---- where to ----
 
+TEST_F(InstallTest, TurnsNoLineAround) {
+  const std::string summary = "Greets whoever it is told to";
+  std::string turned = "safe \u202egnihton tub\u2066 \u200f\u061c";
+  turned.resize(summary.size(), '.');
+  user_.home().write("providers/hello.so", replaced(library(), summary, turned), 0755);
+  for (const Argv& args :
+       {Argv{"providers", "info", "hello"}, Argv{"providers", "info", (dir() / "hello.so").string()}}) {
+    const RunResult info = user_.run(args);
+    EXPECT_EQ(info.exit_code, 0) << info.err;
+    EXPECT_NE(info.out.find("\n  safe \\xe2\\x80\\xaegnihton tub\\xe2\\x81\\xa6 "), info.out.npos)
+        << info.out;
+    EXPECT_EQ(info.out.find("\u202e"), info.out.npos) << info.out;
+  }
+  // What is said to somebody comes back from the provider, and goes to the terminal as well.
+  const RunResult hello = user_.run({"discover", "hello", "you\u202e"});
+  EXPECT_EQ(hello.exit_code, 0) << hello.err;
+  EXPECT_NE(hello.out.find("you\\xe2\\x80\\xae"), hello.out.npos) << hello.out;
+  EXPECT_EQ((hello.out + hello.err).find("\u202e"), hello.out.npos) << hello.out;
+  const RunResult wrong = user_.run({"providers", "info", "no\u202e"});
+  EXPECT_EQ(wrong.err.find("\u202e"), wrong.err.npos) << wrong.err;
+}
+
 TEST_F(InstallTest, TheFlagGoesBeforeTheVariableAndThatBeforeTheUsersFolder) {
   const fs::path other = user_.home() / "a/b/other";
   must(install(good(), {"--providers-path", other.string()}));

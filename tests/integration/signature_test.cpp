@@ -350,7 +350,7 @@ class Overtaken : public testing::Test {
   }
   template <class Act>
   int overtake(bool may_be_gone, Act&& act) const {
-    for (int stop = 0;; ++stop) {
+    for (int stop = 0;; stop += kStride) {
       begin();
       const bool reached = stopped_at(
           stop, [&] { return sees_good_ones(may_be_gone); }, [&](pid_t) { act(); },

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/encoding.hpp"
@@ -383,6 +384,35 @@ TEST(FileTest, KeepsTheOldFileWhenTheDiskIsFull) {
   }
   EXPECT_EQ(read_file(file), "old");
   EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"file"}) << "nothing is left beside it";
+}
+
+TEST(FileTest, RemovesWhatAKilledOneLeftAndNothingElse) {
+  const TempDir folder;
+  const auto file = folder.write("file", "old");
+  folder.write("file.0123456789ab.tmp", "begun by one that was killed");
+  const std::vector<std::string> others = {"file.0123456789aB.tmp", "file.0123456789a.tmp", "file.tmp",
+                                           "file.yml.0123456789ab.tmp", "other.0123456789ab.tmp"};
+  for (const std::string& name : others) folder.write(name, "somebody's");
+  ASSERT_EQ(::symlink("other.0123456789ab.tmp", (folder / "file.00000000000a.tmp").c_str()), 0);
+  ASSERT_EQ(::mkfifo((folder / "file.00000000000b.tmp").c_str(), 0600), 0);
+  std::vector<std::string> left = others;
+  left.insert(left.end(), {"file", "file.00000000000a.tmp", "file.00000000000b.tmp"});
+  std::sort(left.begin(), left.end());
+  {
+    auto at_work = Replacement::begin(file, 0600);
+    ASSERT_TRUE(at_work);
+    ASSERT_TRUE(write_all(at_work->fd(), "first"));
+    ASSERT_TRUE(write_file_atomically(file, "second", 0600)) << "which must not take it for left behind";
+    ASSERT_TRUE(at_work->sync());
+    ASSERT_TRUE(write_file_atomically(file, "third", 0600));
+    ASSERT_TRUE(at_work->put());
+    EXPECT_EQ(read_file(file), "first");
+    const auto given_up = Replacement::begin(file, 0600);
+    ASSERT_TRUE(given_up);
+  }
+  std::vector<std::string> names = names_in(folder.path());
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, left);
 }
 
 TEST(FileTest, SaysWhatIsInTheWay) {
