@@ -24,7 +24,7 @@ struct Flags {
 
 // The file is replaced, so it is its folder that has to let us, or the one that this will be made in.
 Result<void> check_writable(const std::filesystem::path& file) {
-  std::filesystem::path folder = file.parent_path();
+  std::filesystem::path folder = behind_links(file).parent_path();
   std::error_code ec;
   while (!std::filesystem::exists(folder, ec) && folder.has_relative_path()) folder = folder.parent_path();
   if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
@@ -81,6 +81,7 @@ void run(const Globals& globals, const Flags& flags) {
               "providers_lock",
               ErrorKind::kUsage));
   }
+  if (auto good = check_writable(runtime->lock_path()); !good) exit_with(good.error());
   auto tools = packages::package_tools();
   if (!tools) exit_with(tools.error());
   const auto relock = [&] {
@@ -88,11 +89,8 @@ void run(const Globals& globals, const Flags& flags) {
     return packages::relock(*runtime, registry.source(), names, platforms, *tools);
   }();
   if (!relock) exit_with(relock.error());
-  if (flags.change.dry_run) {
-    if (auto good = check_writable(relock->lock.path); !good) exit_with(good.error());
-  } else {
-    constexpr mode_t kMode = 0644;  // what is pinned is no secret
-    auto written = write_file_atomically(relock->lock.path, to_text(relock->lock), kMode);
+  if (!flags.change.dry_run) {
+    auto written = packages::write_lockfile(*relock, install_options(*runtime, false).deadline);
     if (!written) exit_with(Error::wrap("the lock file cannot be written", written.error()));
   }
   for (const std::string& warning : relock->warnings) print_warning(warning);

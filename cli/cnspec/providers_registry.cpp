@@ -87,7 +87,7 @@ bool install_named(Globals& globals, const RegistryFlags& flags, const std::vect
   std::vector<packages::ProviderSpec> wanted = parse_provider_specs(names);
   const auto runtime = start(globals, kNoTimeout);
   if (names.empty()) {
-    const auto& lock = runtime->trust().lock;
+    const provider::Lockfile* lock = runtime->lock();
     if (!lock) {
       exit_with(
           Error("which provider?", ErrorKind::kUsage)
@@ -110,7 +110,7 @@ bool install_named(Globals& globals, const RegistryFlags& flags, const std::vect
       continue;
     }
     warn_if_unverified(*done);
-    const auto& lock = runtime->trust().lock;
+    const provider::Lockfile* lock = runtime->lock();
     if (lock && (names.empty() || one.version.empty()))
       warn_if_older(done->installed, change.dry_run, ", which " + printable(lock->path.string()) + " pins");
     installed.push_back(std::move(done->installed));

@@ -63,7 +63,7 @@ void run(Globals& globals, const Flags& flags) {
                                       install_options(*runtime, flags.change.dry_run));
   }();
   if (!updates) exit_with(updates.error());
-  const auto& lock = runtime->trust().lock;
+  const provider::Lockfile* lock = runtime->lock();
   bool good = true;
   for (const Update& update : *updates) {
     good = good && update.outcome != Update::Outcome::kFailed;

@@ -25,7 +25,7 @@ struct Choice {
 };
 
 Result<Choice> choose(Runtime& runtime, PackageSource& source, const ProviderSpec& wanted) {
-  const Lockfile* lock = runtime.trust().lock.get();
+  const Lockfile* lock = runtime.lock();
   if (!lock) {
     if (!wanted.version.empty()) return Choice{wanted.version, ""};
     auto version = source.newest(wanted.name);

@@ -228,7 +228,7 @@ class Mirror {
 }  // namespace
 
 Result<Mirroring> mirror(Runtime& runtime, PackageSource& source, const fs::path& folder, bool dry_run) {
-  const Lockfile* lock = runtime.trust().lock.get();
+  const Lockfile* lock = runtime.lock();
   if (!lock) {
     const fs::path path = runtime.lock_path();
     return fail(Error("a mirror holds what the lock file pins, and there is none" +

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "base/file.hpp"
+#include "base/file_lock.hpp"
 #include "base/interrupt.hpp"
 #include "base/text.hpp"
 #include "packages/file_hash.hpp"
@@ -55,7 +57,7 @@ Result<std::vector<ProviderSpec>> wanted_or_installed(const Runtime& runtime,
   for (const provider::Found& found : installed_providers(runtime))
     out.push_back({found.manifest.name, found.manifest.version});
   // Those that are pinned and not installed here stay, and get the platforms that are wanted.
-  if (const Lockfile* lock = runtime.trust().lock.get()) {
+  if (const Lockfile* lock = runtime.lock()) {
     for (const auto& [name, locked] : lock->providers) {
       const auto same = [&, &key = name](const ProviderSpec& one) { return one.name == key; };
       if (std::none_of(out.begin(), out.end(), same)) out.push_back({name, locked.version});
@@ -141,7 +143,10 @@ Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector
   if (!wanted) return fail(wanted.error());
   const auto installed = installed_providers(runtime);
   Relock out;
-  if (runtime.trust().lock) out.lock = *runtime.trust().lock;
+  if (runtime.lock()) {
+    out.lock = *runtime.lock();
+    out.before = to_text(out.lock);
+  }
   out.lock.path = runtime.lock_path();
   const Lockfile before = out.lock;
   for (const ProviderSpec& one : *wanted) {
@@ -159,6 +164,23 @@ Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector
       out.warnings.push_back(std::move(warning));
   }
   return out;
+}
+
+Result<void> write_lockfile(const Relock& relock, std::chrono::steady_clock::time_point deadline) {
+  constexpr mode_t kMode = 0644;  // what is pinned is no secret
+  const auto path = behind_links(relock.lock.path);
+  const std::string shown = printable(path.string());
+  if (auto made = make_folders(path.parent_path()); !made) return made;
+  auto held = FileLock::take(path.string() + ".lock", shown + " is being changed by", deadline,
+                             FileLock::Need::kWherePossible);
+  if (!held) return fail(held.error());
+  const auto now = provider::read_lockfile(path);
+  if (!now) return fail(now.error());
+  if ((*now ? to_text(**now) : "") != relock.before) {
+    return fail(
+        Error(shown + " has been changed meanwhile", ErrorKind::kRejected).hint("run the command again"));
+  }
+  return write_file_atomically(path, to_text(relock.lock), kMode);
 }
 
 }  // namespace cnspec::packages

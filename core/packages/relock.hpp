@@ -1,6 +1,7 @@
 // The lock file, written anew.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ namespace cnspec::packages {
 // named is older than what is pinned or here.
 struct Relock {
   provider::Lockfile lock;
+  std::string before;  // the text that it was made from; empty: there was none
   struct Change {
     std::string name, from, to;  // from: empty when it was not pinned
     std::vector<std::string> platforms;
@@ -28,5 +30,9 @@ struct Relock {
 Result<Relock> relock(runtime::Runtime& runtime, PackageSource& source,
                       const std::vector<ProviderSpec>& names, const std::vector<PlatformName>& platforms,
                       const provider::PackageTools& tools);
+
+// Into its file, old or new and never half. Others that write it are waited for until the deadline; kRejected
+// when one of them has changed it since it was read.
+Result<void> write_lockfile(const Relock& relock, std::chrono::steady_clock::time_point deadline);
 
 }  // namespace cnspec::packages

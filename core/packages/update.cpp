@@ -31,7 +31,7 @@ Update update_one(Runtime& runtime, PackageSource& source, const provider::Found
   using Outcome = Update::Outcome;
   const std::string& name = installed.manifest.name;
   Update out{name, installed.manifest.version, "", Outcome::kUnknown, false, std::nullopt};
-  const Lockfile* lock = runtime.trust().lock.get();
+  const Lockfile* lock = runtime.lock();
   const provider::LockedProvider* locked = lock ? lock->find(name) : nullptr;
   if (lock && !locked) {
     out.pinned = true;  // by being left out

@@ -21,7 +21,8 @@ inline constexpr std::string_view kSignatureSuffix = ".minisig";
 
 struct Lockfile;
 
-// What the configuration says. A provider that is part of the program (bundled) is not asked for a signature.
+// What may run: whatever its signature and the lock file both allow. A provider that is part of the program
+// (bundled) is asked for neither.
 struct TrustPolicy {
   bool signed_only = false;       // trust: signed
   std::vector<MinisignKey> keys;  // trusted_keys

@@ -63,6 +63,7 @@ class Runtime {
   // Where the lock file is, or would be: as providers_lock names it, else beside the configuration. Empty:
   // nowhere, since the configuration is no file.
   std::filesystem::path lock_path() const;
+  const provider::Lockfile* lock() const { return trust_->lock.get(); }  // null: there is none
   // Looked for when first asked; runs no provider.
   const provider::Inventory& providers();
 

@@ -1356,6 +1356,26 @@ TEST_F(FaultyTest, TrustsNobodyOnTheWay) {
   must(providers({"install", "hello", "--registry", base}));
 }
 
+TEST_F(FaultyTest, UndoesNoLockFileThatAnotherWroteMeanwhile) {
+  must(providers({"lock", "hello"}));
+  const std::string ours = read_file(lock());
+  const std::string theirs = replaced(ours, here(), "plan9/mips");
+  release("1.1.0");
+  for (const std::string& before : {ours, std::string()}) {
+    before.empty() ? (void)fs::remove(lock())
+                   : (void)user_.home().write(".config/mondoo/providers.lock", before, 0644);
+    instead(target("1.1.0"), [&](const HttpRequest&) -> HttpResponse {
+      user_.home().write(".config/mondoo/providers.lock", theirs, 0644);
+      return {.body = read_file(package("1.1.0"))};
+    });
+    const RunResult result = providers({"lock", "hello"});
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_EQ(result.err, "x the lock file cannot be written: " + lock().string() +
+                              " has been changed meanwhile\n  run the command again\n");
+    EXPECT_EQ(read_file(lock()), theirs);
+  }
+}
+
 TEST_F(FaultyTest, TellsEachProviderThatCouldNotBeUpdated) {
   must(providers({"install", "hello"}));
   release("1.5.0");
