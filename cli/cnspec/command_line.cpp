@@ -67,15 +67,6 @@ std::vector<std::string> split_at_commas(const std::vector<std::string>& words) 
   return out;
 }
 
-std::optional<bool> truth(std::string word) {
-  std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
-  for (const char* yes : {"true", "1", "yes", "on"})
-    if (word == yes) return true;
-  for (const char* no : {"false", "0", "no", "off"})
-    if (word == no) return false;
-  return std::nullopt;
-}
-
 template <class Number>
 bool read_number(const std::string& word, Number& out) {
   const char* end = word.data() + word.size();
@@ -109,7 +100,7 @@ std::string set(Option& option, std::string word) {
   const auto put = [&](auto* target) -> std::string {
     using Value = std::remove_pointer_t<decltype(target)>;
     if constexpr (std::is_same_v<Value, bool> || std::is_same_v<Value, std::optional<bool>>) {
-      const auto value = truth(word);
+      const auto value = to_truth(word);
       if (!value) return "expected true or false" + found;
       *target = *value;
     } else if constexpr (std::is_same_v<Value, std::int64_t>) {

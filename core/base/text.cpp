@@ -97,6 +97,16 @@ std::string quoted_if_needed(std::string_view value) {
   return printable(out) + "\"";
 }
 
+std::optional<bool> to_truth(std::string_view text) {
+  std::string word(text);
+  for (char& c : word) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  for (const char* yes : {"true", "t", "1", "yes", "on", "y"})
+    if (word == yes) return true;
+  for (const char* no : {"false", "f", "0", "no", "off", "n"})
+    if (word == no) return false;
+  return std::nullopt;
+}
+
 std::string_view trim(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r\n\v\f";
   const auto first = text.find_first_not_of(kSpace);

@@ -1,6 +1,7 @@
 // Text that came from elsewhere: is it UTF-8, and is it safe to print?
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,9 @@ std::string printable(std::string_view text);
 
 // A value behind "key=": quoted when a reader could not tell where it ends.
 std::string quoted_if_needed(std::string_view value);
+
+// What somebody wrote for yes or no, of options, variables and configurations alike; none: neither.
+std::optional<bool> to_truth(std::string_view text);
 
 std::string_view trim(std::string_view text);  // ASCII white space, both ends
 

@@ -1,7 +1,6 @@
 #include "config/value.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <iterator>
 #include <optional>
@@ -13,15 +12,6 @@
 
 namespace cnspec::config {
 namespace {
-
-std::optional<bool> to_truth(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  for (const char* yes : {"true", "t", "1", "yes", "on", "y"})
-    if (text == yes) return true;
-  for (const char* no : {"false", "f", "0", "no", "off", "n"})
-    if (text == no) return false;
-  return std::nullopt;
-}
 
 std::optional<int> to_minutes(const std::string& text) {
   int minutes = -1;

@@ -127,6 +127,13 @@ TEST_F(CliTest, KnowsAValueThatWasForgottenOrGivenTwice) {
   EXPECT_EQ(empty.exit_code, 0) << empty.err;
   EXPECT_TRUE(contains(empty.out, "--api-proxy")) << empty.out;
   EXPECT_EQ(user.run({"version", "-vv", "--verbose", "--auto-update=no"}).exit_code, 0);
+  // Yes and no are the same words on the command line, in a variable and in a file.
+  for (const char* word : {"t", "YES", "off", "n", "0"}) {
+    User other;
+    EXPECT_EQ(other.run({"version", std::string("--auto-update=") + word}).exit_code, 0) << word;
+    other.env["MONDOO_AUTO_UPDATE"] = word;
+    EXPECT_EQ(other.run({"config", "show"}).exit_code, 0) << word;
+  }
 }
 
 TEST_F(CliTest, TwoDashesEndTheOptions) {
