@@ -186,9 +186,8 @@ void add_providers_install(Command& providers, Globals& globals) {
   add_registry(command, flags->registry);
   add_change(command, flags->change);
   command.details =
-      "NAME alone is the newest version that the registry has, but never an older one than is there: that "
-      "has "
-      "to be named, as NAME@VERSION.";
+      "NAME alone is the newest version that the registry has, but never older than what is there: an older "
+      "one has to be named, as NAME@VERSION.";
   command.examples = {"cnspec providers install coffee@1.2.0",
                       "cnspec providers install --file coffee_1.2.0_linux_amd64.tar.xz"};
   command.run = [&globals, flags] { run(globals, *flags); };

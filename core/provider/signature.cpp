@@ -110,8 +110,8 @@ Result<VerifiedFile> open_in(int folder, PermissionChecker& permissions, const f
 
 // Whether there is no other one at that path by now.
 bool is_still(const fs::path& path, int folder) {
-  struct stat ours {
-  }, now{};
+  struct stat ours {};
+  struct stat now {};
   return ::fstat(folder, &ours) == 0 && ::stat(path.c_str(), &now) == 0 && ours.st_dev == now.st_dev &&
          ours.st_ino == now.st_ino;
 }
