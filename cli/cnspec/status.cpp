@@ -4,6 +4,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include "base/log.hpp"
 #include "base/terminal.hpp"
 #include "base/text.hpp"
@@ -16,6 +19,8 @@
 
 namespace cnspec::cli {
 namespace {
+
+const std::vector<std::string> kFormats = {"text", "json", "yaml"};
 
 status::Status gather(runtime::Runtime& runtime) {
   const Progress progress("asking Mondoo Platform");
@@ -40,7 +45,7 @@ void print_report(const status::Status& status, const std::string& format) {
 }
 
 // Null: there is none that can be used.
-Result<void> write_bundle(const std::string& path, const status::Status& status,
+Result<void> write_bundle(const Globals& globals, const std::string& path, const status::Status& status,
                           const config::Config* config) {
   std::vector<std::pair<std::string, std::string>> files = {
       {"status.json", status::render_json(status)},
@@ -48,7 +53,10 @@ Result<void> write_bundle(const std::string& path, const status::Status& status,
       {"versions.txt", describe_versions()},
       {"debug.log", log::recorded()},
   };
-  if (config) files.emplace_back("config.yaml", config::render_yaml(*config));
+  if (config) {
+    const config::Proxies proxies = runtime::proxies_in_force(*config, globals.api_proxy);
+    files.emplace_back("config.yaml", config::render_yaml(*config, proxies));
+  }
   if (status.providers)
     files.emplace_back("providers.json", render_providers_json(*status.providers, *status.isolation));
   const auto secrets = status::known_secrets(config ? *config : config::Config());
@@ -64,7 +72,7 @@ void report_unusable(const Globals& globals, const Error& error, const std::stri
   if (format != "text") print_report(status, format);
   if (bundle.empty()) return;
   const auto config = config::load(globals.config);  // it may be only what it names that is no good
-  if (auto written = write_bundle(bundle, status, config ? &*config : nullptr); !written)
+  if (auto written = write_bundle(globals, bundle, status, config ? &*config : nullptr); !written)
     print_error(written.error());
 }
 
@@ -77,7 +85,7 @@ void add_status(Command& program, Globals& globals) {
   command.details =
       "Exit codes: 0 registered and authenticated; 1 not registered, or the platform said no or could not be "
       "asked; 2 wrong usage; 78 the configuration is unusable.";
-  const Option& format = add_output(command, *output, {"text", "json", "yaml"});
+  const Option& format = add_output(command, *output, kFormats);
   command.option({.names = "--bundle",
                   .target = bundle.get(),
                   .summary = "Write all that a bug report needs to a new file, a .tar.gz",
@@ -87,19 +95,26 @@ void add_status(Command& program, Globals& globals) {
       if (auto good = status::check_bundle(*bundle); !good) exit_with(good.error());
       log::record();
     }
-    // Other values of that key are for other commands.
-    const auto follow = [&](const std::string& set) {
-      if (format.given == 0 && (set == "json" || set == "yaml")) *output = set;
+    const auto follow = [&](std::string set) {
+      std::transform(set.begin(), set.end(), set.begin(), [](unsigned char c) { return std::tolower(c); });
+      const bool known = set.empty() || std::find(kFormats.begin(), kFormats.end(), set) != kFormats.end();
+      if (format.given == 0 && known && !set.empty()) *output = set;
+      return known || format.given > 0;
     };
     const auto runtime = start(globals, std::chrono::seconds(10), [&](const Error& error) {
       follow(config::text_regardless(globals.config, "output"));
       report_unusable(globals, error, *output, *bundle);
     });
-    follow(runtime->config().text("output"));
+    // Other commands that read the same configuration know more formats.
+    if (const std::string set = runtime->config().text("output"); !follow(set)) {
+      print_warning("unknown output format: " + quoted_if_needed(set) + " (" +
+                    printable(runtime->config().find("output")->from) + "), expected " +
+                    alternatives(kFormats));
+    }
     const status::Status status = gather(*runtime);
     print_report(status, *output);
     if (!bundle->empty()) {
-      if (auto written = write_bundle(*bundle, status, &runtime->config()); !written) {
+      if (auto written = write_bundle(globals, *bundle, status, &runtime->config()); !written) {
         print_error(written.error());
         runtime->exit(exit_code(written.error()));
       }

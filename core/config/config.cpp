@@ -29,7 +29,8 @@ const char* environment(const Key& key, std::string& name) {
     name += *c == '.' || *c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(*c)));
   }
   const char* value = std::getenv(name.c_str());
-  return value && *value ? value : nullptr;
+  const bool may_be_empty = key.member == &Config::api_proxy;  // then there is none
+  return value && (*value || may_be_empty) ? value : nullptr;
 }
 
 // Nothing: not set there.

@@ -65,9 +65,27 @@ std::string short_value(const Value& value) {
   return printable(json::write(out));
 }
 
+json::Value setting_value(const Setting& setting, const Value& visible, Allocator& alloc) {
+  json::Value out(rapidjson::kObjectType);
+  out.AddMember("value", std::visit(ToJson{alloc}, visible), alloc);
+  out.AddMember("source", rapidjson::StringRef(origin_name(setting.origin)), alloc);
+  if (!setting.from.empty()) out.AddMember("from", text_value(setting.from, alloc), alloc);
+  return out;
+}
+
+Value shown_proxy(const Setting& proxy) { return shown({"api_proxy", proxy.value, {}, {}}); }
+
+// "Proxy for https: http://proxy:3128 (HTTPS_PROXY)"; nothing where the line of api_proxy says it.
+std::string proxy_line(const Config& config, const char* what, const Setting& setting, const Value& visible) {
+  const Setting* key = config.find("api_proxy");
+  const bool said = key && key->from == setting.from;
+  if (said || std::get<std::string>(setting.value).empty()) return {};
+  return std::string(what) + ": " + short_value(visible) + " (" + setting.from + ")\n";
+}
+
 }  // namespace
 
-json::Document document_of(const Config& config) {
+json::Document document_of(const Config& config, const Proxies& proxies) {
   json::Document out(rapidjson::kObjectType);
   Allocator& alloc = out.GetAllocator();
   json::Value source(rapidjson::kObjectType);
@@ -79,13 +97,16 @@ json::Document document_of(const Config& config) {
 
   json::Value settings(rapidjson::kObjectType);
   for (const Setting& setting : config.settings) {
-    json::Value one(rapidjson::kObjectType);
-    one.AddMember("value", std::visit(ToJson{alloc}, shown(setting)), alloc);
-    one.AddMember("source", rapidjson::StringRef(origin_name(setting.origin)), alloc);
-    if (!setting.from.empty()) one.AddMember("from", text_value(setting.from, alloc), alloc);
+    json::Value one = setting_value(setting, shown(setting), alloc);
     settings.AddMember(text_value(setting.key, alloc), one, alloc);
   }
   out.AddMember("settings", settings, alloc);
+
+  json::Value in_force(rapidjson::kObjectType);
+  in_force.AddMember("https", setting_value(proxies.https, shown_proxy(proxies.https), alloc), alloc);
+  in_force.AddMember("http", setting_value(proxies.http, shown_proxy(proxies.http), alloc), alloc);
+  in_force.AddMember("no_proxy", setting_value(proxies.no_proxy, proxies.no_proxy.value, alloc), alloc);
+  out.AddMember("proxies", in_force, alloc);
 
   out.AddMember("unknownKeys", ToJson{alloc}(config.unknown_keys), alloc);
   json::Value warnings(rapidjson::kArrayType);
@@ -99,7 +120,7 @@ json::Document document_of(const Config& config) {
   return out;
 }
 
-std::string render_text(const Config& config) {
+std::string render_text(const Config& config, const Proxies& proxies) {
   std::size_t key_width = 0, origin_width = 0;
   for (const Setting& setting : config.settings) {
     key_width = std::max(key_width, setting.key.size());
@@ -117,11 +138,18 @@ std::string render_text(const Config& config) {
   if (!config.unknown_keys.empty()) {
     out += "Kept, but not used: " + printable(join(config.unknown_keys, ", ")) + "\n";
   }
+  out += proxy_line(config, "Proxy for https", proxies.https, shown_proxy(proxies.https));
+  out += proxy_line(config, "Proxy for http", proxies.http, shown_proxy(proxies.http));
+  out += proxy_line(config, "Asked without a proxy", proxies.no_proxy, proxies.no_proxy.value);
   return out;
 }
 
-std::string render_json(const Config& config) { return json::write_pretty(document_of(config), 2) + "\n"; }
+std::string render_json(const Config& config, const Proxies& proxies) {
+  return json::write_pretty(document_of(config, proxies), 2) + "\n";
+}
 
-std::string render_yaml(const Config& config) { return to_yaml(document_of(config)); }
+std::string render_yaml(const Config& config, const Proxies& proxies) {
+  return to_yaml(document_of(config, proxies));
+}
 
 }  // namespace cnspec::config

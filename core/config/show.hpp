@@ -8,13 +8,20 @@
 
 namespace cnspec::config {
 
-// {"config": {path, source, loaded}, "settings": {KEY: {value, source, from}}, "unknownKeys": [...],
-// "warnings": [...]}. `source` is file, environment, flag or default.
-json::Document document_of(const Config& config);
+// The proxies in force, by the scheme of what is asked, and what is asked without one. Those of https and
+// http may be secrets like api_proxy.
+struct Proxies {
+  Setting https, http, no_proxy;
+};
 
-// One line a key: its name, where it was set, its value.
-std::string render_text(const Config& config);
-std::string render_json(const Config& config);
-std::string render_yaml(const Config& config);
+// {"config": {path, source, loaded}, "settings": {KEY: {value, source, from}}, "proxies": {"https": {value,
+// source, from}, "http": ..., "no_proxy": ...}, "unknownKeys": [...], "warnings": [...]}. `source` is file,
+// environment, flag or default.
+json::Document document_of(const Config& config, const Proxies& proxies);
+
+// One line a key: its name, where it was set, its value. Then the proxies that no key names.
+std::string render_text(const Config& config, const Proxies& proxies);
+std::string render_json(const Config& config, const Proxies& proxies);
+std::string render_yaml(const Config& config, const Proxies& proxies);
 
 }  // namespace cnspec::config

@@ -7,7 +7,9 @@
 namespace cnspec::runtime {
 
 Result<Archive> load_archive() {
-  const auto path = library_folder() / "cnspec-archive.so";
+  const auto folder = library_folder();
+  if (!folder) return fail(folder.error());
+  const auto path = *folder / "cnspec-archive.so";
   void* module = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   void* read = module ? ::dlsym(module, "cnspec_read_archive") : nullptr;
   void* write = module ? ::dlsym(module, "cnspec_write_archive") : nullptr;

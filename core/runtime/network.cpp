@@ -6,16 +6,22 @@
 namespace cnspec::runtime {
 namespace fs = std::filesystem;
 
-fs::path library_folder() {
+Result<fs::path> library_folder() {
+  constexpr char kProgram[] = "/proc/self/exe";
   std::error_code ec;
-  const fs::path program = fs::read_symlink("/proc/self/exe", ec);
-  return ec ? fs::path() : program.parent_path().parent_path() / "lib/cnspec";
+  const fs::path program = fs::read_symlink(kProgram, ec);
+  if (!ec) return program.parent_path().parent_path() / "lib/cnspec";
+  return fail(Error("where the program is installed cannot be found out: " + std::string(kProgram) + ": " +
+                    ec.message())
+                  .hint("mount /proc, which is missing here"));
 }
 
 Result<const Network*> load_network() {
   static const Network* loaded = nullptr;
   if (loaded) return loaded;
-  const fs::path path = library_folder() / "cnspec-network.so";
+  const auto folder = library_folder();
+  if (!folder) return fail(folder.error());
+  const fs::path path = *folder / "cnspec-network.so";
   std::error_code ec;
   // Never unloaded: libcurl and OpenSSL leave handlers behind that run at exit.
   static auto& library = *new boost::dll::shared_library;

@@ -25,7 +25,7 @@ struct Network {
 Result<const Network*> load_network();
 
 // The folder with our own libraries: lib/cnspec beside the program's bin; its providers/ holds the bundled
-// ones.
-std::filesystem::path library_folder();
+// ones. An error where the system does not tell where the program is.
+Result<std::filesystem::path> library_folder();
 
 }  // namespace cnspec::runtime

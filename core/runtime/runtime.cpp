@@ -179,7 +179,8 @@ Result<std::unique_ptr<Runtime>> Runtime::create(Options options) {
 }
 
 provider::SearchOptions Runtime::search() const {
-  return {options_.providers_paths, library_folder() / "providers", trust_};
+  const auto folder = library_folder();
+  return {options_.providers_paths, folder ? *folder / "providers" : std::filesystem::path(), trust_};
 }
 
 std::filesystem::path Runtime::lock_path() const {
@@ -190,7 +191,12 @@ std::filesystem::path Runtime::lock_path() const {
 }
 
 const provider::Inventory& Runtime::providers() {
-  if (!providers_) providers_ = std::make_unique<provider::Inventory>(provider::discover(search()));
+  if (providers_) return *providers_;
+  if (const auto folder = library_folder(); !folder) {
+    const Error why = Error::wrap("no bundled provider is found", folder.error());
+    log::write(log::Level::kWarn, why.message(), why.hint());
+  }
+  providers_ = std::make_unique<provider::Inventory>(provider::discover(search()));
   return *providers_;
 }
 
@@ -331,6 +337,21 @@ Task<provider::Row> Runtime::identify_local() {
   provider::ConnectRequest local;
   local.connector = "local";
   return identify_with(providers().by_name("os"), std::move(local));
+}
+
+config::Proxies proxies_in_force(const config::Config& config, const std::optional<std::string>& flag) {
+  const auto chosen = transport::choose_proxies(flag, config.api_proxy, environment);
+  const config::Setting* key = config.find("api_proxy");
+  const auto setting = [&](const char* name, const std::string& value, const std::string& source) {
+    if (key && source == transport::kApiProxyKey) return config::Setting{name, value, key->origin, key->from};
+    const auto origin = source.empty()            ? config::Origin::kDefault
+                        : source.starts_with('-') ? config::Origin::kFlag
+                                                  : config::Origin::kEnvironment;
+    return config::Setting{name, value, origin, source};
+  };
+  return {setting("https", chosen.https.url, chosen.https.source),
+          setting("http", chosen.http.url, chosen.http.source),
+          setting("no_proxy", chosen.no_proxy, chosen.no_proxy_source)};
 }
 
 void Runtime::exit(int code) {

@@ -15,6 +15,7 @@
 #include "auth/exchange.hpp"
 #include "base/error.hpp"
 #include "config/config.hpp"
+#include "config/show.hpp"
 #include "provider/discovery.hpp"
 #include "provider/open.hpp"
 #include "provider/provider.hpp"
@@ -142,6 +143,9 @@ class Runtime {
   std::unique_ptr<boost::asio::steady_timer> account_ready_;  // while the platform is asked for it
   bool abandoned_ = false;
 };
+
+// Which proxies requests go through, by this configuration, the flag --api-proxy and the environment.
+config::Proxies proxies_in_force(const config::Config& config, const std::optional<std::string>& flag);
 
 // Ends the process with this exit code: normally, or at once when a provider ran in it that is no part of the
 // program, which would have its say at the end.

@@ -16,9 +16,12 @@ struct ProxySetting {
   std::string source;  // who said so, as the user knows it: "--api-proxy", "HTTPS_PROXY"
 };
 
+inline constexpr char kApiProxyKey[] = "the key api_proxy";  // as a source
+
 struct ProxySettings {
-  ProxySetting https, http;  // by the scheme of what is asked
-  std::string no_proxy;      // what is asked directly all the same
+  ProxySetting https, http;   // by the scheme of what is asked
+  std::string no_proxy = {};  // what is asked directly all the same
+  std::string no_proxy_source = {};
 };
 
 // A variable's value; nothing when it is not set.

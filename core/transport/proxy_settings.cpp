@@ -16,13 +16,15 @@ ProxySetting first_of(const Environment& environment, std::initializer_list<cons
 ProxySettings choose_proxies(const std::optional<std::string>& flag, std::string_view configured,
                              const Environment& environment) {
   ProxySettings out;
-  out.no_proxy = first_of(environment, {"NO_PROXY", "no_proxy"}).url;
+  ProxySetting direct = first_of(environment, {"NO_PROXY", "no_proxy"});
+  out.no_proxy = std::move(direct.url);
+  out.no_proxy_source = std::move(direct.source);
   if (auto set = environment("MONDOO_API_PROXY")) {
     out.https = {std::move(*set), "MONDOO_API_PROXY"};
   } else if (flag) {
     out.https = {*flag, "--api-proxy"};
   } else if (!configured.empty()) {
-    out.https = {std::string(configured), "the key api_proxy"};
+    out.https = {std::string(configured), kApiProxyKey};
   } else {
     out.https = first_of(environment, {"HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"});
     out.http = environment("REQUEST_METHOD")

@@ -107,6 +107,9 @@ TEST_F(BundleTest, HoldsNoSecret) {
   hidden.emplace_back("correct-horse");
   for (const auto& [name, text] : unpack(file)) {
     for (const std::string& secret : hidden) EXPECT_EQ(text.find(secret), std::string::npos) << name;
+    if (name != "config.yaml") continue;
+    EXPECT_NE(text.find("operator:********@127.0.0.1:1"), std::string::npos) << text;
+    EXPECT_NE(text.find("from: \"HTTPS_PROXY\""), std::string::npos) << text;
   }
 }
 

@@ -136,6 +136,50 @@ TEST_F(ConfigCommandTest, TheSourceOfEachKey) {
             "http://env < environment MONDOO_API_PROXY");
 }
 
+TEST_F(ConfigCommandTest, TheProxiesInForce) {
+  const auto proxy = [&](const Argv& args, const char* which) {
+    const auto document = shown(args);
+    const auto& one = document["proxies"][which];
+    return std::string(one["value"].GetString()) + " < " + one["source"].GetString() +
+           (one.HasMember("from") ? std::string(" ") + one["from"].GetString() : "");
+  };
+  const auto lines = [&](const std::string& config) {
+    const std::string out = user.run({"config", "show", "--config", config}).out;
+    const auto begin = out.find("update_channel");
+    return out.substr(out.find('\n', begin) + 1);
+  };
+  const std::string none = file("name: web\n");
+  EXPECT_EQ(proxy({}, "https"), " < default");
+  EXPECT_EQ(lines(none), "");
+
+  user.env["HTTPS_PROXY"] = "http://me:hunter2@secure:1";
+  user.env["http_proxy"] = "http://hunter2@plain:2";
+  user.env["NO_PROXY"] = "localhost,10.0.0.0/8";
+  EXPECT_EQ(proxy({}, "https"), "http://me:********@secure:1 < environment HTTPS_PROXY");
+  EXPECT_EQ(proxy({}, "http"), "http://********@plain:2 < environment http_proxy");
+  EXPECT_EQ(proxy({}, "no_proxy"), "localhost,10.0.0.0/8 < environment NO_PROXY");
+  EXPECT_EQ(lines(none),
+            "Proxy for https: http://me:********@secure:1 (HTTPS_PROXY)\n"
+            "Proxy for http: http://********@plain:2 (http_proxy)\n"
+            "Asked without a proxy: localhost,10.0.0.0/8 (NO_PROXY)\n");
+
+  // What names one for everything goes before them, and so does what names none.
+  const std::string path = file("api_proxy: http://me:hunter2@file:3\n");
+  const Argv with_key = {"--config", path};
+  EXPECT_EQ(proxy(with_key, "https"), "http://me:********@file:3 < file " + path + ":1:12");
+  EXPECT_EQ(proxy(with_key, "http"), "http://me:********@file:3 < file " + path + ":1:12");
+  EXPECT_EQ(lines(path), "Asked without a proxy: localhost,10.0.0.0/8 (NO_PROXY)\n");
+  EXPECT_EQ(proxy({"--config", path, "--api-proxy", "http://flag:4"}, "http"),
+            "http://flag:4 < flag --api-proxy");
+  EXPECT_EQ(proxy({"--config", path, "--api-proxy", ""}, "https"), " < flag --api-proxy");
+  user.env["MONDOO_API_PROXY"] = "";
+  EXPECT_EQ(setting(shown(with_key), "api_proxy"), " < environment MONDOO_API_PROXY");
+  EXPECT_EQ(proxy(with_key, "https"), " < environment MONDOO_API_PROXY");
+  const std::string text = user.run({"config", "show", "--config", path}).out;
+  EXPECT_NE(text.find("\napi_proxy            MONDOO_API_PROXY  (none)\n"), text.npos) << text;
+  EXPECT_EQ(text.find("http://me"), text.npos) << text;
+}
+
 TEST_F(ConfigCommandTest, TextAndYaml) {
   const std::string path = file("name: web\nprivate_key: |\n  hunter2\nlabels: {a: b}\nfoo: 1\n");
   const RunResult text = user.run({"config", "show", "--config", path});
@@ -230,6 +274,25 @@ TEST_F(ConfigCommandTest, StatusIsWrittenAsTheKeyOutputSays) {
   EXPECT_NE(user.run({"status", "-o", "text"}).out.front(), '{');
   user.env["MONDOO_OUTPUT"] = "junit";  // of a scan
   EXPECT_NE(user.run({"status"}).out.front(), '{');
+}
+
+TEST_F(ConfigCommandTest, AFormatThatStatusLacksIsSaidAndNotRefusedSinceOtherCommandsMayKnowIt) {
+  user.env["MONDOO_API_ENDPOINT"] = "http://127.0.0.1:1";
+  const std::string said = ", expected text, json or yaml\n";
+  user.env["MONDOO_OUTPUT"] = "jsn";
+  RunResult status = user.run({"status"});
+  EXPECT_TRUE(status.out.starts_with("→ ")) << status.out;
+  EXPECT_EQ(status.err, "! unknown output format: jsn (MONDOO_OUTPUT)" + said);
+  EXPECT_EQ(status.exit_code, 1);
+  EXPECT_EQ(user.run({"status", "-o", "json"}).err, "");
+  user.env["MONDOO_OUTPUT"] = "JSON";  // like -o
+  status = user.run({"status"});
+  EXPECT_TRUE(status.out.starts_with("{")) << status.out;
+  EXPECT_EQ(status.err, "");
+  user.env["MONDOO_OUTPUT"] = std::nullopt;
+  const std::string path = file("output: ju nit\n");
+  EXPECT_EQ(user.run({"status", "--config", path}).err,
+            "! unknown output format: \"ju nit\" (" + path + ":1:9)" + said);
 }
 
 TEST_F(ConfigCommandTest, AFileThatIsMissingIsAWarning) {

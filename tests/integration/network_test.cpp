@@ -314,6 +314,27 @@ TEST_F(NetworkTest, OldTlsAndNoTls) {
   expect_cause(": " + address + " ");
 }
 
+// ---- a machine that tells little ----
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which need /proc themselves
+TEST_F(NetworkTest, WithoutProcItSaysThatThisIsWhy) {
+  const std::string why =
+      "where the program is installed cannot be found out: /proc/self/exe: No such file or directory";
+  const auto apart = [&](const Argv& args) {
+    return run_apart({}, {}, "mount -t tmpfs none /proc\nexec \"$@\"", args);
+  };
+  const RunResult status = apart({"status"});
+  EXPECT_EQ(status.exit_code, 1);
+  EXPECT_NE(status.out.find("x could not check upstream health error=\"" + why + "\"\n"), status.out.npos)
+      << status.out;
+  EXPECT_NE(
+      status.err.find("! no bundled provider is found: " + why + "\n  mount /proc, which is missing here\n"),
+      status.err.npos)
+      << status.err;
+  EXPECT_NE(apart({"providers", "list"}).err.find(why), std::string::npos);
+}
+#endif
+
 // ---- IPv6 ----
 
 TEST_F(NetworkTest, Ipv6) {
