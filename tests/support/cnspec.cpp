@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <regex>
 #include <string_view>
 
@@ -30,6 +31,8 @@ User::User() {
     env[name] = std::nullopt;
   }
   env["HOME"] = home_.path().string();
+  // What is printed then is another matter than most tests think; secrets are looked for all the same.
+  if (std::getenv("CNSPEC_TEST_TRACE")) env["TRACE"] = "1";
 }
 
 Argv User::command(const Argv& args) const {
