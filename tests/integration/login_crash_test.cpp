@@ -1,5 +1,6 @@
-// `cnspec login` killed at every system call of its saving: the configuration is the old or the new, whole,
-// and nobody else's to read.
+// `cnspec login` and `cnspec logout` killed at every system call of their saving: the configuration is the
+// old or the new, whole, and nobody else's to read.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
@@ -54,7 +55,8 @@ Killed run_and_kill(const Argv& args, const User& user, int kill_at) {
     for (const auto& [name, value] : user.env)
       value ? ::setenv(name.c_str(), value->c_str(), 1) : ::unsetenv(name.c_str());
     ::setenv("ASAN_OPTIONS", "detect_leaks=0", 1);  // which does not work under ptrace
-    ::freopen("/dev/null", "w", stdout);
+    const int nowhere = ::open("/dev/null", O_WRONLY);
+    for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere, stream);
     ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
     ::execv(argv[0], argv.data());
     ::_exit(127);
@@ -79,46 +81,72 @@ Killed run_and_kill(const Argv& args, const User& user, int kill_at) {
   return out;
 }
 
-TEST(LoginCrashTest, KilledAtEverySystemCallOfItsSavingItLeavesTheOldOrTheNew) {
-  const Platform platform;
-  const User user;
-  const Argv login = {program("cnspec"), "login",     "--token",
-                      platform.token(),  "--ca-file", platform.ca_file()};
+int files_in(const std::filesystem::path& folder) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    ++files;
+    struct stat info {};
+    EXPECT_EQ(::stat(entry.path().c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777u, 0600u) << entry.path();
+  }
+  return files;
+}
+
+// Of every run the configuration was the old one, or one that `is_new` finds good; the last run ended by
+// itself.
+template <class Check>
+void kill_everywhere(const Argv& args, const User& user, const std::string& old, Check is_new) {
   int old_ones = 0, new_ones = 0;
   for (int kill_at = 1;; kill_at += kStride) {
     SCOPED_TRACE(kill_at);
-    user.home().write(".config/mondoo/mondoo.yml", kOld);
-    const Killed run = run_and_kill(login, user, kill_at);
+    user.home().write(".config/mondoo/mondoo.yml", old);
+    const Killed run = run_and_kill(args, user, kill_at);
     const std::string text = read_file(user.config_file());
-    if (text == kOld) {
+    if (text == old) {
       ++old_ones;
     } else {
       ++new_ones;
-      ASSERT_TRUE(text.starts_with(kOld)) << text;
-      const YAML::Node config = YAML::Load(text);
-      ASSERT_TRUE(config["agent_mrn"].IsDefined());
-      ASSERT_TRUE(config["private_key"].as<std::string>().ends_with("-----END PRIVATE KEY-----\n"));
-      ASSERT_TRUE(config["certificate"].as<std::string>().ends_with("-----END CERTIFICATE-----\n"));
+      ASSERT_NO_FATAL_FAILURE(is_new(text));
     }
-    for (const auto& entry : std::filesystem::directory_iterator(user.config_file().parent_path())) {
-      struct stat info {};
-      ASSERT_EQ(::stat(entry.path().c_str(), &info), 0);
-      EXPECT_EQ(info.st_mode & 0777u, 0600u) << entry.path();
-    }
+    files_in(user.config_file().parent_path());
     if (run.killed) continue;
     EXPECT_TRUE(WIFEXITED(run.status) && WEXITSTATUS(run.status) == 0) << run.status;
+    EXPECT_NE(text, old);
     break;
   }
   EXPECT_GT(old_ones, 10 / kStride);
   EXPECT_GT(new_ones, 5 / kStride);
   // What was left behind is in nobody's way, and is gone.
-  int files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(user.config_file().parent_path())) {
-    ++files;
-    EXPECT_EQ(entry.path(), user.config_file());
-  }
-  EXPECT_EQ(files, 1);
+  EXPECT_EQ(files_in(user.config_file().parent_path()), 1);
+}
+
+TEST(LoginCrashTest, KilledAtEverySystemCallOfItsSavingItLeavesTheOldOrTheNew) {
+  const Platform platform;
+  const User user;
+  const Argv login = {program("cnspec"), "login",     "--token",
+                      platform.token(),  "--ca-file", platform.ca_file()};
+  kill_everywhere(login, user, kOld, [](const std::string& text) {
+    ASSERT_TRUE(text.starts_with(kOld)) << text;
+    const YAML::Node config = YAML::Load(text);
+    ASSERT_TRUE(config["agent_mrn"].IsDefined());
+    ASSERT_TRUE(config["private_key"].as<std::string>().ends_with("-----END PRIVATE KEY-----\n"));
+    ASSERT_TRUE(config["certificate"].as<std::string>().ends_with("-----END CERTIFICATE-----\n"));
+  });
   EXPECT_EQ(user.run({"status"}).exit_code, 0);
+}
+
+TEST(LogoutCrashTest, KilledAtEverySystemCallOfItsSavingItLeavesTheOldOrTheNew) {
+  // So that the same credentials can be given back again and again.
+  const Platform platform({"--fail", "AgentManager/UnRegisterAgent=NotFound"});
+  const User user;
+  user.home().write(".config/mondoo/mondoo.yml", kOld);
+  ASSERT_EQ(user.run({"login", "--token", platform.token(), "--ca-file", platform.ca_file()}).exit_code, 0);
+  const std::string logged_in = read_file(user.config_file());
+  kill_everywhere({program("cnspec"), "logout", "--force"}, user, logged_in, [&](const std::string& text) {
+    ASSERT_EQ(text,
+              kOld + ("ca_file: \"" + platform.ca_file() + "\"\napi_endpoint: \"" + platform.url() + "\"\n"));
+  });
+  EXPECT_EQ(user.run({"logout", "--force"}).exit_code, 78) << "nobody is logged in";
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <memory>
 #include <thread>
 
+#include "provider/manifest.hpp"
 #include "support/cnspec.hpp"
 #include "support/http_server.hpp"
 #include "support/platform.hpp"
@@ -337,6 +338,63 @@ TEST_F(ProxyTest, ProvidersAskThroughItToo) {
   EXPECT_EQ(server_->requests().size(), 1u);
   EXPECT_NE((result.out + result.err).find("could not be resolved"), std::string::npos)
       << result.out << result.err;
+}
+
+// The list of what is newest, checksums and the package.
+TEST_F(ProxyTest, ProvidersAreInstalledThroughIt) {
+  const TempDir registry;
+  const std::string version = "0.1.0",
+                    package = "hello_0.1.0_linux_" + std::string(provider::this_arch()) + ".tar.xz";
+  std::string library = read_file(EXAMPLE_PROVIDER);
+  constexpr std::string_view kOwn = R"("version":"1.0.0")", kReleased = R"("version":"0.1.0")";
+  library.replace(library.find(kOwn), kOwn.size(), kReleased);
+  registry.write("in/hello.so", library, 0755);
+  const auto folder = registry.write("hello/0.1.0/SHA256SUMS", "", 0644).parent_path();
+  ASSERT_EQ(run({"tar", "-C", (registry / "in").string(), "-cJf", (folder / package).string(), "hello.so"})
+                .exit_code,
+            0);
+  const std::string sum = run({"sha256sum", (folder / package).string()}).out.substr(0, 64);
+  registry.write("hello/0.1.0/SHA256SUMS", sum + "  " + package + "\n", 0644);
+  registry.write("latest.json", R"({"providers":[{"name":"hello","version":"0.1.0"}]})", 0644);
+  const Platform served({"--registry", registry.path().string(), "--access-log"});
+
+  const auto providers = user.home() / "providers";
+  user.env["PROVIDERS_PATH"] = providers.string();  // and not the system's
+
+  Squid proxy;
+  user.env["HTTPS_PROXY"] = proxy.url();
+  user.env["MONDOO_CA_FILE"] = served.ca_file();
+  user.env["MONDOO_UPDATES_URL"] = served.url();
+  const Argv install = {"providers", "install", "hello", "--log-level", "debug"};
+  const RunResult good = user.run(install);
+  EXPECT_EQ(good.exit_code, 0) << good.out << good.err;
+  EXPECT_TRUE(std::filesystem::exists(providers / "hello/hello.so")) << good.out;
+  expect_no_secret(good);
+
+  std::filesystem::remove_all(providers);
+  user.env["HTTPS_PROXY"] = proxy.url("me:hunter2");
+  const RunResult refused = user.run(install);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("x hello is not installed: GET " + served.url() +
+                             "/providers/latest.json: the proxy " + proxy.url("") +
+                             " (HTTPS_PROXY) refuses the user and password for it (HTTP 407)\n"),
+            refused.err.npos)
+      << refused.err;
+  expect_no_secret(refused);
+  proxy.stop();
+  for (const Argv& args :
+       {install,
+        Argv{"providers", "install", "--url", served.url() + "/providers/hello/" + version + "/" + package},
+        Argv{"discover", "hello", "you"}}) {
+    const RunResult down = user.run(args);
+    EXPECT_EQ(down.exit_code, 1);
+    EXPECT_NE(down.err.find("could not connect to the proxy " + proxy.url("") +
+                            " (HTTPS_PROXY): Connection refused"),
+              down.err.npos)
+        << down.err;
+    expect_no_secret(down);
+  }
+  EXPECT_FALSE(std::filesystem::exists(providers / "hello"));
 }
 
 TEST_F(ProxyTest, TheProxyLooksNamesUp) {
