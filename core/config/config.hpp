@@ -38,8 +38,8 @@ struct Setting {
   std::string from;  // FILE:LINE:COLUMN, the variable's name or the flag; empty for a default
 };
 
-// The settings in force: those of the source, over them the environment's MONDOO_<KEY>. Empty means unset, but
-// an empty MONDOO_API_PROXY means no proxy.
+// The settings in force: those of the source, over them the environment's MONDOO_<KEY>. Empty means unset,
+// but an empty MONDOO_API_PROXY means no proxy.
 struct Config {
   Source source;
   std::vector<Setting> settings;          // of every known key, in the order of the documentation
