@@ -107,7 +107,7 @@ const Fact kFacts[] = {
     {"-o anything else", {"S5_UnknownFormat"}},
     {"output: or MONDOO_OUTPUT anything else",
      {"config_command_test ConfigCommandTest.StatusIsWrittenAsTheKeyOutputSays"},
-     "text: the key is every command's, and another one may know the word"},
+     "text, and a warning: the key is every command's, and another one may know the word"},
     {"text is a log on standard error", {"S51_Registered", "S51_TheLevelOfTheLogHidesNothing"}},
     {"the order of work", {"S5_EverythingIsAskedOnceAndAllAtOnce"}},
     {"where the hostname is from", {"os_provider_test OsLocal.IdentifiesThisMachine"}},
