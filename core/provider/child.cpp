@@ -22,6 +22,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <thread>
 #include <utility>
 
 #include "base/fd.hpp"
@@ -277,6 +279,12 @@ void set_signals(int how, std::initializer_list<int> which) {
 
 // ---- The keeper ----
 
+void tell_program(KeeperWord word, std::string_view what) {
+  std::string message(1, static_cast<char>(word));
+  message += what;
+  while (::send(kLeashFd, message.data(), message.size(), MSG_NOSIGNAL) < 0 && errno == EINTR) continue;
+}
+
 // Ends the provider's group and all that has become ours, which is everything that was below the provider's
 // process, whatever group or session it moved to. The provider's status.
 int end_all(pid_t provider) {
@@ -300,50 +308,44 @@ int end_all(pid_t provider) {
   return reaped ? status : 0;
 }
 
-// Answers what the provider's process asks, once that has said where.
-class Answers {
- public:
-  Answers(Fd provider, Fd library, pid_t pid)
-      : introduction_(std::move(provider)), library_(std::move(library)), pid_(pid) {
-    // One of our own: what we write must not block, and whether the provider's does is up to that.
-    report_.reset(::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+// Answers what the provider's process asks, once that has said where, until it has ended or has to, which
+// goes to `verdict`. On a thread of its own: a name may lead to a file system that never answers.
+void answer(Fd provider, Fd library, pid_t pid, Fd verdict) {
+  std::string words;
+  pollfd ready{provider.get(), POLLIN, 0};
+  ::poll(&ready, 1, -1);
+  Fd listener = receive_descriptor(provider.get(), words);
+  Hello hello;
+  if (!listener || !read_hello(words, &hello)) return;
+  provider.reset();
+  Refusals refusals(std::move(listener), std::move(hello.sandbox), library.get(), pid,
+                    [](const std::string& line) { tell_program(KeeperWord::kLine, line); });
+  library.reset();
+  while (true) {
+    ready = {refusals.fd(), POLLIN, 0};
+    if (::poll(&ready, 1, -1) > 0 && (ready.revents & POLLIN) == 0) return;
+    const auto deserved = refusals.answer();
+    if (!deserved) continue;
+    // What asked waits for its end: without the listener it would go on.
+    while (::write(verdict.get(), &*deserved, sizeof *deserved) > 0) ::poll(nullptr, 0, -1);
   }
+}
 
-  int fd() const { return refusals_ ? refusals_->fd() : introduction_.get(); }
-
-  // How the provider must end, as a status of waitpid.
-  std::optional<int> take(short events) {
-    if (refusals_ && (events & POLLIN) != 0) return refusals_->answer();
-    if (refusals_) {
-      refusals_.reset();
-    } else {
-      introduce();
-    }
-    return std::nullopt;
+// Negative: there is no thread to be had.
+Fd answer_elsewhere(Fd provider, Fd library, pid_t pid) {
+  int verdict[2];
+  if (::pipe2(verdict, O_CLOEXEC) != 0) return Fd();
+  Fd ours(verdict[0]);
+  try {
+    std::thread(answer, std::move(provider), std::move(library), pid, Fd(verdict[1])).detach();
+  } catch (const std::system_error&) {
+    return Fd();
   }
-
- private:
-  void introduce() {
-    std::string words;
-    Fd listener = receive_descriptor(introduction_.get(), words);
-    introduction_.reset();
-    Hello hello;
-    if (listener && read_hello(words, &hello))
-      refusals_.emplace(std::move(listener), std::move(hello.sandbox), library_.get(), pid_,
-                        std::move(report_));
-    library_.reset();
-    report_.reset();
-  }
-
-  Fd introduction_;
-  Fd library_;
-  const pid_t pid_;
-  Fd report_;
-  std::optional<Refusals> refusals_;
-};
+  return ours;
+}
 
 // What ends it when that is its use or what it did, as a status of waitpid.
-std::optional<int> wait_for_the_end(pid_t provider, int signals, Answers& answers) {
+std::optional<int> wait_for_the_end(pid_t provider, int signals, Fd verdict) {
   constexpr std::chrono::milliseconds kLook(kLookMilliseconds);
   Usage usage;
   auto give_up = Clock::time_point::max();
@@ -353,11 +355,13 @@ std::optional<int> wait_for_the_end(pid_t provider, int signals, Answers& answer
       if (const auto excess = usage.excess()) return excess;
       next_look = now + kLook;
     }
-    pollfd fds[] = {{kLeashFd, POLLIN, 0}, {signals, POLLIN, 0}, {answers.fd(), POLLIN, 0}};
+    pollfd fds[] = {{kLeashFd, POLLIN, 0}, {signals, POLLIN, 0}, {verdict.get(), POLLIN, 0}};
     if (::poll(fds, std::size(fds), kLookMilliseconds) <= 0) continue;
     if (fds[0].revents != 0) break;
     if (fds[2].revents != 0) {
-      if (const auto end = answers.take(fds[2].revents)) return end;
+      int deserved = 0;
+      if (::read(verdict.get(), &deserved, sizeof deserved) == sizeof deserved) return deserved;
+      verdict.reset();
     }
     if (fds[1].revents == 0) continue;
     signalfd_siginfo info{};
@@ -394,21 +398,22 @@ int keep_provider(const std::filesystem::path& scratch) {
   if (provider < 0) return kNoServiceStatus;
   theirs.reset();
   ::setpgid(provider, provider);
-  std::optional<Answers> answers(std::in_place, std::move(ours), Fd(kLibraryFd), provider);
+  Fd verdict = answer_elsewhere(std::move(ours), Fd(kLibraryFd), provider);
   for (const int fd : {kChannelFd, kCancelledFd}) ::close(fd);
   for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) ::dup2(STDIN_FILENO, fd);
   sigset_t heard;
   ::sigemptyset(&heard);
   for (const int signal : {SIGCHLD, SIGTERM}) ::sigaddset(&heard, signal);
   const int signals = ::signalfd(-1, &heard, SFD_CLOEXEC);
-  const auto deserved = signals >= 0 ? wait_for_the_end(provider, signals, *answers) : std::nullopt;
+  const bool can_keep = signals >= 0 && verdict;
+  const auto deserved = can_keep ? wait_for_the_end(provider, signals, std::move(verdict))
+                                 : std::optional(W_EXITCODE(kNoServiceStatus, 0));
   const int ended = end_all(provider);
   const int status = deserved.value_or(ended);
-  answers.reset();  // with the end of what the provider writes, which the program reads to
   // The program waits for this and not for us.
-  while (::send(kLeashFd, &status, sizeof status, MSG_NOSIGNAL) < 0 && errno == EINTR) continue;
+  tell_program(KeeperWord::kEnd, {reinterpret_cast<const char*>(&status), sizeof status});
   remove_folder(scratch);
-  return 0;
+  ::_exit(0);  // a thread may still wait for a file system
 }
 
 }  // namespace cnspec::provider

@@ -139,9 +139,10 @@ void add_rules(Filter& filter, const Choice& choice, std::uint64_t self) {
   for (const std::uint64_t type : {SOCK_DGRAM, SOCK_RAW, SOCK_RDM})
     filter.refuse(SCMP_SYS(socketpair), bits(1, 0xf, type));
 
-  // Signals to itself, as abort() sends; to the programs it started where Landlock keeps them in.
+  // Signals to itself, as abort() sends; to the programs it started where somebody knows which those are, or
+  // Landlock keeps them in.
   const scmp_arg_cmp to_others{0, SCMP_CMP_NE, self, 0};
-  if (!may_exec) {
+  if (!may_exec || asked) {
     filter.refuse(SCMP_SYS(kill), to_others);
     filter.refuse(SCMP_SYS(tgkill), to_others);
   }
@@ -165,22 +166,24 @@ void add_rules(Filter& filter, const Choice& choice, std::uint64_t self) {
     filter.answer(EPERM, SCMP_SYS(ioctl), bits(1, kInt, request));
   // Attributes of files that are open for reading: flags, projects, verity, encryption.
   for (const std::uint64_t request : kChangingFiles) filter.refuse(SCMP_SYS(ioctl), bits(1, kInt, request));
-  // Whoever answers looks into its memory for names.
-  filter.answer(EPERM, SCMP_SYS(prctl), bits(0, kInt, PR_SET_DUMPABLE));
+  // Whoever answers looks into its memory for names. Cores are not kept anyway, so saying yes is enough.
+  filter.answer(0, SCMP_SYS(prctl), bits(0, kInt, PR_SET_DUMPABLE));
 
-  if (!sees_cuts) {
-    filter.refuse(SCMP_SYS(truncate));
-    filter.answer(ENOSYS, SCMP_SYS(openat2));
+  if (!sees_cuts) filter.refuse(SCMP_SYS(truncate));
+  if (!asked) {
+    filter.answer(EPERM, SCMP_SYS(open), bits(1, O_ACCMODE, kNeither));
+    filter.answer(EPERM, SCMP_SYS(openat), bits(2, O_ACCMODE, kNeither));
   }
-  if (!sees_cuts && !asked) {
+  if (!asked && !sees_cuts) {
     filter.answer(EPERM, SCMP_SYS(open), bits(1, kCut, kCutUnseen));
     filter.answer(EPERM, SCMP_SYS(openat), bits(2, kCut, kCutUnseen));
   }
+  int last = -1;
   for (const FileCall& call : kFileCalls) {
     const bool is_refused =
-        (call.access == Access::kRun && !may_exec) ||
-        (!sees_cuts && (call.number == SCMP_SYS(truncate) || call.number == SCMP_SYS(openat2)));
-    if (!is_refused) filter.ask(call.number);
+        (call.access == Access::kRun && !may_exec) || (!sees_cuts && call.number == SCMP_SYS(truncate));
+    if (!is_refused && call.number != last) filter.ask(call.number);
+    last = call.number;
   }
 }
 

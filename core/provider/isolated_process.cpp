@@ -103,7 +103,7 @@ Result<void> IsolatedProcess::start(const std::filesystem::path& program, int li
   if (::pipe2(output, O_CLOEXEC) != 0) return broke("pipe");
   output_ = Fd(output[0]);
   const Fd their_output(output[1]);
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, leash) != 0) return broke("socketpair");
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, leash) != 0) return broke("socketpair");
   leash_ = Fd(leash[0]);
   const Fd their_leash(leash[1]);
   const Fd flag(::memfd_create("cnspec-cancelled", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -202,14 +202,16 @@ IsolatedProcess::Stop IsolatedProcess::why_stop(const RowSink* sink, const Limit
 // Until something moved, or so long.
 void IsolatedProcess::wait(Clock::time_point until) {
   pollfd files[] = {{channel_.get(), static_cast<short>(POLLIN | (unsent_.empty() ? 0 : POLLOUT)), 0},
-                    {output_.get(), POLLIN, 0}};
+                    {output_.get(), POLLIN, 0},
+                    {ended_ ? -1 : leash_.get(), POLLIN, 0}};
   int timeout = -1;
   if (until != Clock::time_point::max()) {
     constexpr milliseconds kLongest{60'000};
     const auto left = std::chrono::ceil<milliseconds>(until - Clock::now());
     timeout = static_cast<int>(std::clamp(left, milliseconds(0), kLongest).count());
   }
-  if (::poll(files, 2, timeout) <= 0) return;
+  if (::poll(files, std::size(files), timeout) <= 0) return;
+  if (files[2].revents != 0) hear_keeper();  // first: it spoke before the provider went on
   if (files[1].revents != 0) read_output();
   if ((files[0].revents & POLLOUT) != 0) write_some();
   if ((files[0].revents & ~POLLOUT) != 0) read_some();
@@ -259,17 +261,19 @@ void IsolatedProcess::take_output(std::string_view text) {
   for (const char c : text) {
     if (c != '\n' && line_.size() < kMaxLine) line_ += c;
     if (c != '\n') continue;
-    // What its sandbox refused is the user's business.
-    if (!trim(line_).empty())
-      log(line_.starts_with(kSandboxLine) ? log::Level::kWarn : log::Level::kInfo, line_);
+    if (!trim(line_).empty()) log(log::Level::kInfo, line_);
     line_.clear();
   }
 }
 
+void IsolatedProcess::remember(std::string_view line) {
+  if (last_lines_.size() == kLastLines) last_lines_.pop_front();
+  last_lines_.push_back(printable(trim(line).substr(0, kMaxLastLine)));
+}
+
 // What it writes, and what it logs.
 void IsolatedProcess::log(log::Level level, std::string_view text) {
-  if (last_lines_.size() == kLastLines) last_lines_.pop_front();
-  last_lines_.push_back(printable(trim(text).substr(0, kMaxLastLine)));
+  remember(text);
   if (++lines_ < kMaxLines) return host_.log(level, text);
   if (lines_ == kMaxLines) host_.log(log::Level::kWarn, "logs more than is kept; the rest is dropped");
 }
@@ -349,7 +353,7 @@ bool IsolatedProcess::has_ended(milliseconds patience) {
     ::poll(files, 2, static_cast<int>(std::max(left, milliseconds(0)).count()));
     if (files[1].revents != 0) read_output();  // or it could wait for us
     if (files[0].revents != 0) {
-      take_status();
+      hear_keeper();
     } else if (Clock::now() >= until) {
       return false;
     }
@@ -357,13 +361,20 @@ bool IsolatedProcess::has_ended(milliseconds patience) {
   return true;
 }
 
-void IsolatedProcess::take_status() {
-  int status = 0;
-  const ssize_t n = ::recv(leash_.get(), &status, sizeof status, 0);
+void IsolatedProcess::hear_keeper() {
+  char message[4096];
+  const ssize_t n = ::recv(leash_.get(), message, sizeof message, 0);
   if (n < 0 && errno == EINTR) return;
+  const std::string_view said(message + 1, n > 0 ? static_cast<std::size_t>(n) - 1 : 0);
+  if (n > 0 && message[0] == static_cast<char>(KeeperWord::kLine)) {
+    remember(said);
+    // What its sandbox refused is the user's business; an end has an error of its own, which repeats this.
+    host_.log(said.starts_with(kSandboxLine) ? log::Level::kWarn : log::Level::kInfo, said);
+    return;
+  }
   ended_ = true;
-  if (n == sizeof status) {
-    status_ = status;
+  if (said.size() == sizeof status_) {
+    std::memcpy(&status_, said.data(), sizeof status_);
     return;
   }
   // The keeper is gone without a word, and whatever it had to remove is still there.

@@ -78,7 +78,8 @@ class IsolatedProcess {
   void send(FrameWriter& frame);
 
   bool has_ended(std::chrono::milliseconds patience);
-  void take_status();
+  void hear_keeper();
+  void remember(std::string_view line);
   void leave_keeper();
   // Each ends the process and says how it ended.
   Error gone();

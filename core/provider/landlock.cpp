@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/fd.hpp"
 #include "provider/confine.hpp"
@@ -68,9 +70,15 @@ constexpr const char* kSystemFiles[] = {"/lib",
                                         "/usr/share/zoneinfo",
                                         "/etc/ld.so.cache",
                                         "/etc/localtime",
+                                        "/etc/locale.alias",
+                                        "/etc/ssl/openssl.cnf",
+                                        "/etc/ssl/certs",
+                                        "/usr/share/ca-certificates",
                                         "/etc/nsswitch.conf",
                                         "/proc/cpuinfo",
                                         "/proc/meminfo",
+                                        "/proc/filesystems",
+                                        "/proc/sys/kernel/ngroups_max",
                                         "/proc/sys/vm/overcommit_memory",
                                         "/sys/devices/system/cpu",
                                         "/sys/kernel/mm/transparent_hugepage",
@@ -172,11 +180,12 @@ class Landlock {
   int error_ = 0;
 };
 
-// By its own name or that which a link leads to: which of them is one depends on the distribution.
+// And that which a link leads to: which of them is one depends on the distribution.
 template <std::size_t size>
-bool lies_in_one_of(const char* const (&list)[size], std::string_view path) {
-  return std::any_of(std::begin(list), std::end(list),
-                     [&](const char* one) { return lies_in(path, one) || lies_in(path, kernel_name(one)); });
+std::vector<std::string> with_real_names(const char* const (&list)[size]) {
+  std::vector<std::string> out(std::begin(list), std::end(list));
+  for (const char* one : list) out.push_back(kernel_name(one));
+  return out;
 }
 
 // The longest of these that it lies in; 0: none.
@@ -191,16 +200,17 @@ std::size_t reach(const std::vector<std::string>& list, std::string_view path) {
 }  // namespace
 
 bool allows(const Sandbox& sandbox, std::string_view path, Access access) {
+  static const std::vector<std::string> system = with_real_names(kSystemFiles);
+  static const std::vector<std::string> loaders = with_real_names(kLoaders);
   const bool in_scratch = !sandbox.scratch.empty() && lies_in(path, sandbox.scratch);
   const bool is_program = std::find(sandbox.exec.begin(), sandbox.exec.end(), path) != sandbox.exec.end() ||
-                          (!sandbox.exec.empty() && lies_in_one_of(kLoaders, path));
+                          (!sandbox.exec.empty() && reach(loaders, path) > 0);
   if (access == Access::kWrite) return in_scratch || path == "/dev/null";
   if (access == Access::kRun) return is_program;
   // The names of what is hidden are not.
   const std::size_t hidden = access == Access::kList ? 0 : reach(sandbox.hidden, path);
   const std::size_t declared = reach(sandbox.read, path);
-  return in_scratch || is_program || (declared > 0 && declared >= hidden) ||
-         lies_in_one_of(kSystemFiles, path);
+  return in_scratch || is_program || (declared > 0 && declared >= hidden) || reach(system, path) > 0;
 }
 
 Result<void> restrict_files(const Sandbox& sandbox, int library, int abi) {

@@ -2,7 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
-#include <poll.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,18 +15,20 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <filesystem>
 #include <utility>
+#include <vector>
 
 #include "base/text.hpp"
 #include "provider/confine.hpp"
 #include "provider/seccomp_calls.hpp"
+#include "provider/usage.hpp"
 
 namespace cnspec::provider {
 namespace {
 
-constexpr std::size_t kMaxLines = 100;   // of each provider's process
-constexpr std::size_t kMaxName = 1024;   // of a file, in such a line
-constexpr int kToSayMilliseconds = 500;  // while nobody reads what the provider writes
+constexpr std::size_t kMaxLines = 100;                                 // of each provider's process
+constexpr std::size_t kMaxName = 1024;                                 // of a file, in such a line
 constexpr unsigned long kWakeOnThisProcessor = SECCOMP_IOW(4, __u64);  // Linux 6.6
 constexpr char kOtherProcesses[] = "no capability reaches other processes";
 
@@ -102,6 +104,40 @@ std::string read_string(pid_t task, std::uint64_t address) {
 
 std::string proc(pid_t task, const std::string& what) { return "/proc/" + std::to_string(task) + what; }
 
+// Whether this process or thread belongs to the same process as the task.
+bool is_itself(pid_t task, pid_t other) {
+  return other > 0 && ::access(proc(task, "/task/" + std::to_string(other)).c_str(), F_OK) == 0;
+}
+
+// Whether a process is below this one, as all are that the provider started.
+bool is_below_us(pid_t pid) {
+  const std::vector<Process> all = descendants();
+  return std::any_of(all.begin(), all.end(), [&](const Process& one) { return one.pid == pid; });
+}
+
+constexpr std::uint64_t kNewNamespaces =
+    CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+
+// Signals to whom they may go: itself, and the programs that it started. A group is not looked into.
+bool is_for_its_own(pid_t task, const seccomp_data& call, bool may_exec) {
+  const auto to = static_cast<pid_t>(call.args[0]);
+  switch (call.nr) {
+    case SCMP_SYS(kill):
+    case SCMP_SYS(tgkill):
+    case SCMP_SYS(rt_sigqueueinfo):
+    case SCMP_SYS(rt_tgsigqueueinfo):
+      return is_itself(task, to) || (may_exec && (to <= 0 || is_below_us(to)));
+    case SCMP_SYS(tkill): return is_itself(task, to);
+    default: return false;
+  }
+}
+
+// What libraries try by themselves, to no avail and nobody's harm: worth no word.
+bool is_idle(std::string_view path) {
+  return path == "/dev/tty" || lies_in(path, "/sys/fs/cgroup") ||
+         (path.starts_with("/proc/") && path.ends_with("/comm"));
+}
+
 const char* doing(Access access) {
   switch (access) {
     case Access::kRead:
@@ -164,12 +200,13 @@ Fd receive_descriptor(int socket, std::string& words) {
   return Fd(fd);
 }
 
-Refusals::Refusals(Fd listener, Sandbox sandbox, int library, pid_t provider, Fd report)
+Refusals::Refusals(Fd listener, Sandbox sandbox, int library, pid_t provider,
+                   std::function<void(std::string)> say)
     : listener_(std::move(listener)),
       sandbox_(std::move(sandbox)),
       library_(find(::getpid(), "/proc/self/fd/" + std::to_string(library), true)),
       provider_(provider),
-      report_(std::move(report)),
+      say_(std::move(say)),
       sees_cuts_(landlock_abi() >= 3) {
   // The provider waits while we run, and we while it does.
   ::ioctl(listener_.get(), kWakeOnThisProcessor, 1);
@@ -179,12 +216,14 @@ std::optional<int> Refusals::answer() {
   Grown<seccomp_notif> call;
   if (::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) return std::nullopt;  // it is gone
   const seccomp_notif& asked = call.value;
-  const auto task = static_cast<pid_t>(asked.pid);
-  const Answer answer = judge(task, asked.data);
+  const Answer answer = judge(static_cast<pid_t>(asked.pid), asked.data);
+  if (answer.end) {
+    say_(answer.line);  // as much as was said before
+    return answer.end;
+  }
   // Else it ended meanwhile, and what was looked at may have been another's.
   if (::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &asked.id) != 0) return std::nullopt;
-  if (!answer.line.empty()) say(answer.line);
-  if (answer.end) return answer.end;
+  if (!answer.line.empty()) tell(answer.line);
   Grown<seccomp_notif_resp> response;
   response.value.id = asked.id;
   response.value.error = -answer.error;
@@ -194,60 +233,78 @@ std::optional<int> Refusals::answer() {
 }
 
 Refusals::Answer Refusals::judge(pid_t task, const seccomp_data& call) const {
+  const bool may_exec = !sandbox_.exec.empty();
   const Refused* one = refused(call.nr);
-  const bool of_files =
-      !one || (one->number == SCMP_SYS(truncate) && sees_cuts_) ||
-      (one->kind == Kind::kExec && one->number != SCMP_SYS(clone) && !sandbox_.exec.empty());
+  const bool of_files = !one || (one->number == SCMP_SYS(truncate) && sees_cuts_) ||
+                        (one->kind == Kind::kExec && one->number != SCMP_SYS(clone) && may_exec);
   if (of_files) return judge_files(task, call);
+  if (is_for_its_own(task, call, may_exec)) return {};
+  const std::string name = one->name;
+  if (call.nr == SCMP_SYS(clone) && (call.args[0] & kNewNamespaces) != 0)
+    return {EPERM, kSandboxLine + name + ": " + why(Kind::kAdmin)};
   const bool by_accident = is_for_names(call);
   if (!one->stops || by_accident)
-    return {by_accident ? EACCES : EPERM, std::string(kSandboxLine) + one->name + ": " + why(one->kind)};
-  return {EPERM, std::string("sandbox: stopped at ") + one->name + ": " + why(one->kind),
+    return {by_accident ? EACCES : EPERM, kSandboxLine + name + ": " + why(one->kind)};
+  const char* by = is_itself(task, provider_) ? "" : " in a program that it ran";
+  return {EPERM, "sandbox: stopped at " + name + by + ": " + why(one->kind),
           W_EXITCODE(static_cast<int>(violation(one->kind)), 0)};
 }
 
 Refusals::Answer Refusals::judge_files(pid_t task, const seccomp_data& call) const {
-  const FileCall* how = std::find_if(std::begin(kFileCalls), std::end(kFileCalls),
-                                     [&](const FileCall& one) { return one.number == call.nr; });
-  if (how == std::end(kFileCalls)) return {EPERM};
-  const std::uint64_t after = call.args[static_cast<unsigned>(how->path) + 1];
-  Access access = how->access;
-  Existing existing = how->existing;
-  bool follows = existing == Existing::kOpen || call.nr == SCMP_SYS(truncate) || access == Access::kRun;
+  for (const FileCall& how : kFileCalls) {
+    if (how.number != call.nr) continue;
+    if (Answer answer = judge_file(task, call, how); answer.error != 0) return answer;
+  }
+  return {};
+}
+
+// What the kernel refuses by itself is let go on to it, so that the provider hears the right error.
+Refusals::Answer Refusals::judge_file(pid_t task, const seccomp_data& call, const FileCall& how) const {
+  Access access = how.access;
+  Existing existing = how.existing;
+  std::uint64_t flags = 0;
+  bool follows = call.nr == SCMP_SYS(truncate) || access == Access::kRun;
   if (existing == Existing::kOpen) {
-    std::uint64_t flags = after;
-    if (call.nr == SCMP_SYS(creat)) flags = O_CREAT | O_WRONLY | O_TRUNC;
-    if (call.nr == SCMP_SYS(openat2) && !read_memory(task, after, &flags, sizeof flags)) return {};
-    if (!sees_cuts_ && (flags & kCut) == kCutUnseen) return {EPERM};
+    flags = call.nr == SCMP_SYS(creat) ? O_CREAT | O_WRONLY | O_TRUNC
+                                       : call.args[static_cast<unsigned>(how.path) + 1];
     if ((flags & O_PATH) != 0) return {};
+    if ((flags & O_ACCMODE) == kNeither)
+      return {EPERM,
+              std::string(kSandboxLine) + "open for neither reading nor writing: " + why(Kind::kAdmin)};
     const bool cuts_or_makes = (flags & O_TRUNC) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
     if ((flags & O_ACCMODE) != O_RDONLY || cuts_or_makes) access = Access::kWrite;
-    existing = (flags & O_CREAT) != 0 ? Existing::kOpen : Existing::kMust;
-    follows = (flags & O_NOFOLLOW) == 0;
+    existing = (flags & O_CREAT) == 0  ? Existing::kMust
+               : (flags & O_EXCL) != 0 ? Existing::kMustNot
+                                       : Existing::kMay;
+    follows = (flags & O_NOFOLLOW) == 0 && existing != Existing::kMustNot;
   }
   const std::string name =
-      whole_name(task, *how, call, read_string(task, call.args[static_cast<unsigned>(how->path)]));
-  if (name.empty()) return {};  // the kernel's to refuse
+      whole_name(task, how, call, read_string(task, call.args[static_cast<unsigned>(how.path)]));
+  if (name.empty()) return {};
   File file = find(task, name, follows);
-  const bool is_there = !file.path.empty();
-  if (is_there ? existing == Existing::kMustNot : existing == Existing::kMust) return {};
-  if (!is_there) {
-    std::string_view trimmed = name;
-    while (trimmed.ends_with('/')) trimmed.remove_suffix(1);
-    const auto slash = trimmed.rfind('/');
-    if (slash == std::string_view::npos) return {};
-    file = find(task, std::string(trimmed.substr(0, slash + 1)), true);
-    if (file.path.empty()) return {};
-    file.path += std::string(file.path.ends_with('/') ? "" : "/") + std::string(trimmed.substr(slash + 1));
+  if (file.is_there ? existing == Existing::kMustNot : existing == Existing::kMust) return {};
+  const bool opens = how.existing == Existing::kOpen;
+  const bool is_no_folder = (flags & O_DIRECTORY) != 0 && file.kind != S_IFDIR;
+  if (file.is_there && opens && (file.kind == S_IFLNK || is_no_folder)) return {};
+  if (!file.is_there) {
+    file = find_new(task, name);
     access = Access::kWrite;
   }
-  if (access == Access::kRead && file.is_folder) access = Access::kList;
-  const bool is_library = file.device == library_.device && file.number == library_.number;
+  if (file.path.empty()) return {};
+  if (access == Access::kRead && file.kind == S_IFDIR) access = Access::kList;
+  const auto refuse = [&](int error, const char* reason) -> Answer {
+    if (is_idle(file.path)) return {error};
+    return {error, std::string(kSandboxLine) + doing(access) + printable(file.path.substr(0, kMaxName)) +
+                       ": " + reason};
+  };
+  // Where a name may be another one by the time that the kernel looks, and Landlock does not see this.
+  if (!sees_cuts_ && (flags & kCut) == kCutUnseen && opens) return refuse(EPERM, why_not(access, file.path));
   const bool reads = access == Access::kRead || access == Access::kList;
+  const bool is_library = file.device == library_.device && file.number == library_.number;
   if (reads && (is_library || is_its_own(task, name, file.path))) return {};
+  if (reads && is_others(file.path)) return refuse(EACCES, kOtherProcesses);
   if (allows(sandbox_, file.path, access) && !(reads && is_hidden(file))) return {};
-  return {EACCES, std::string(kSandboxLine) + doing(access) + printable(file.path.substr(0, kMaxName)) +
-                      ": " + why_not(access, file.path)};
+  return refuse(EACCES, why_not(access, file.path));
 }
 
 Refusals::File Refusals::find(pid_t task, const std::string& path, bool follows) {
@@ -257,15 +314,38 @@ Refusals::File Refusals::find(pid_t task, const std::string& path, bool follows)
     if (lies_in(path, self)) name = proc(task, path.substr(std::strlen(self)));
   }
   const Fd file(::open(name.c_str(), O_PATH | O_CLOEXEC | (follows ? 0 : O_NOFOLLOW)));
+  // The user may not even look, and so the provider may not either: what is known is the name.
+  if (!file && errno == EACCES) return {true, std::filesystem::path(path).lexically_normal().string()};
   struct stat info {};
-  // Nor what has no name any more, or never had one, such as a pipe.
-  if (!file || ::fstat(file.get(), &info) != 0 || info.st_nlink == 0) return {};
+  if (!file || ::fstat(file.get(), &info) != 0) return {};
+  File out{
+      true, {}, info.st_dev, info.st_ino, info.st_mode & S_IFMT, S_ISREG(info.st_mode) && info.st_nlink > 1};
   std::array<char, PATH_MAX> real;
   const ssize_t size =
       ::readlink(("/proc/self/fd/" + std::to_string(file.get())).c_str(), real.data(), real.size());
-  if (size <= 0 || real[0] != '/') return {};
-  return {std::string(real.data(), static_cast<std::size_t>(size)), info.st_dev, info.st_ino,
-          S_ISDIR(info.st_mode), S_ISREG(info.st_mode) && info.st_nlink > 1};
+  if (info.st_nlink > 0 && size > 0 && real[0] == '/')
+    out.path.assign(real.data(), static_cast<std::size_t>(size));
+  return out;
+}
+
+Refusals::File Refusals::find_new(pid_t task, std::string path) {
+  constexpr int kMostLinks = 8;
+  for (int i = 0; i < kMostLinks; ++i) {
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    const auto slash = path.rfind('/');
+    if (slash == path.npos) return {};
+    const std::string name = path.substr(slash + 1);
+    File folder = find(task, path.substr(0, slash + 1), true);
+    if (folder.path.empty()) return {};
+    folder.path += std::string(folder.path.ends_with('/') ? "" : "/") + name;
+    // A link to what is not there yet.
+    std::array<char, PATH_MAX> target;
+    const ssize_t size = ::readlink(folder.path.c_str(), target.data(), target.size());
+    if (size <= 0) return {false, folder.path};
+    const std::string to(target.data(), static_cast<std::size_t>(size));
+    path = to.starts_with('/') ? to : folder.path.substr(0, folder.path.rfind('/') + 1) + to;
+  }
+  return {};
 }
 
 // By another name of its own.
@@ -279,19 +359,41 @@ bool Refusals::is_hidden(const File& file) const {
          });
 }
 
-// Its own /proc, also where a link such as /dev/fd or /etc/mtab led through "self", which is us here.
+// Its own /proc, also where the name led through "self", which is us here.
 bool Refusals::is_its_own(pid_t task, const std::string& name, const std::string& path) const {
-  const std::string ours = proc(::getpid(), "");
-  return lies_in(path, proc(provider_, "")) || lies_in(path, proc(task, "")) ||
-         (lies_in(path, ours) && !lies_in(name, ours));
+  if (lies_in(path, proc(provider_, "")) || lies_in(path, proc(task, ""))) return true;
+  if (!lies_in(path, proc(::getpid(), ""))) return false;
+  bool says_self = lies_in(name, "/etc/mtab");
+  for (const char* link : {"/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"})
+    says_self = says_self || lies_in(name, link);
+  for (const auto& part : std::filesystem::path(name)) {
+    if (part == std::to_string(::getpid())) return false;
+    says_self = says_self || part == "self" || part == "thread-self";
+  }
+  return says_self;
 }
 
-void Refusals::say(const std::string& line) {
+// Of other processes what only their debugger may see, whatever is declared: Landlock sees to that.
+bool Refusals::is_others(const std::string& path) const {
+  if (!path.starts_with("/proc/")) return false;
+  const std::string_view inside = std::string_view(path).substr(6);
+  const auto slash = inside.find('/');
+  if (slash == inside.npos || inside.find_first_not_of("0123456789") != slash) return false;
+  std::string_view entry = inside.substr(slash + 1);
+  if (entry.starts_with("task/")) {
+    entry.remove_prefix(5);
+    entry.remove_prefix(std::min(entry.find('/') + 1, entry.size()));
+  }
+  entry = entry.substr(0, entry.find('/'));
+  constexpr std::string_view kGuarded[] = {"auxv",      "environ",      "fd",    "fdinfo",    "io",
+                                           "map_files", "maps",         "mem",   "numa_maps", "pagemap",
+                                           "smaps",     "smaps_rollup", "stack", "syscall"};
+  return std::find(std::begin(kGuarded), std::end(kGuarded), entry) != std::end(kGuarded);
+}
+
+void Refusals::tell(const std::string& line) {
   if (said_.size() >= kMaxLines || !said_.insert(line).second) return;
-  pollfd ready{report_.get(), POLLOUT, 0};
-  if (::poll(&ready, 1, kToSayMilliseconds) <= 0) return;
-  const std::string whole = (said_.size() == kMaxLines ? line + " (more is not told)" : line) + '\n';
-  if (::write(report_.get(), whole.data(), whole.size()) < 0) return;
+  say_(said_.size() == kMaxLines ? line + " (more is not told)" : line);
 }
 
 }  // namespace cnspec::provider

@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -21,6 +22,8 @@ struct seccomp_data;
 
 namespace cnspec::provider {
 
+struct FileCall;
+
 // A descriptor, and words, through a socket of messages (SOCK_SEQPACKET).
 Result<void> send_descriptor(int socket, int fd, std::string_view words);
 // Negative: the other side is gone, or sent none.
@@ -28,15 +31,15 @@ Fd receive_descriptor(int socket, std::string& words);
 
 class Refusals {
  public:
-  // `listener` is what apply_sandbox() gave for `sandbox` and `library` to the process `provider`. `report`
-  // is a pipe or a file, where lines are written: those of sandbox.hpp.
-  Refusals(Fd listener, Sandbox sandbox, int library, pid_t provider, Fd report);
+  // `listener` is what apply_sandbox() gave for `sandbox` and `library` to the process `provider`, a child of
+  // this one. `say` gets the lines of sandbox.hpp.
+  Refusals(Fd listener, Sandbox sandbox, int library, pid_t provider, std::function<void(std::string)> say);
 
   // Readable when a call waits; hangs up when no process is left.
   int fd() const { return listener_.get(); }
 
-  // Answers one. How the provider must end for it, as a status of waitpid: see sandbox_verdict(). None: it
-  // goes on.
+  // Answers one, which takes as long as the file system does that a name leads to. How the provider must end
+  // for it, as a status of waitpid: see sandbox_verdict(). None: it goes on.
   std::optional<int> answer();
 
  private:
@@ -47,23 +50,29 @@ class Refusals {
   };
   Answer judge(pid_t task, const seccomp_data& call) const;
   Answer judge_files(pid_t task, const seccomp_data& call) const;
+  Answer judge_file(pid_t task, const seccomp_data& call, const FileCall& how) const;
+
   struct File {
-    std::string path;  // its own; empty: there is none
+    bool is_there = false;
+    std::string path{};  // its own; empty: it has none, as a pipe
     dev_t device = 0;
     ino_t number = 0;
-    bool is_folder = false;
+    mode_t kind = 0;         // as of stat
     bool has_names = false;  // more than one
   };
   static File find(pid_t task, const std::string& path, bool follows);
+  // A file that is not there yet, where it would be.
+  static File find_new(pid_t task, std::string path);
   bool is_hidden(const File& file) const;
   bool is_its_own(pid_t task, const std::string& name, const std::string& path) const;
-  void say(const std::string& line);
+  bool is_others(const std::string& path) const;
+  void tell(const std::string& line);
 
   const Fd listener_;
   const Sandbox sandbox_;
   const File library_;
   const pid_t provider_;
-  const Fd report_;
+  const std::function<void(std::string)> say_;
   const bool sees_cuts_;
   std::set<std::string> said_;
 };

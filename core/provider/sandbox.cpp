@@ -307,9 +307,9 @@ std::vector<std::string> sandbox_gaps() {
   if (::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0) {
     out.emplace_back("sockets, new processes and signals to others (this kernel has no seccomp)");
   } else if (abi < 6) {
-    out.emplace_back(
-        "signals to others of a provider that may run programs (this kernel's Landlock has version " +
-        std::to_string(abi) + ", that takes 6)");
+    out.push_back(std::string(can_ask_about_calls() ? "signals to groups of others" : "signals to others") +
+                  " by a provider that may run programs (this kernel's Landlock has version " +
+                  std::to_string(abi) + ", that takes 6)");
   }
   if (!can_ask_about_calls())
     out.emplace_back(

@@ -26,11 +26,13 @@ struct Filter {
 
 // <linux/seccomp.h> of later kernels.
 constexpr unsigned kTsyncEsrch = 1 << 4;
-constexpr unsigned kWaitKillable = 1 << 5;  // Linux 5.19: who waits for an answer hears no signal before it
+// Linux 5.19: who waits for an answer hears no signal before it. Without, opening a file could be
+// interrupted.
+constexpr unsigned kWaitKillable = 1 << 5;
 
 // For all threads: a sanitizer's is there already.
 constexpr unsigned kAllThreads = SECCOMP_FILTER_FLAG_TSYNC;
-constexpr unsigned kAsking = kAllThreads | kTsyncEsrch | SECCOMP_FILTER_FLAG_NEW_LISTENER;
+constexpr unsigned kAsking = kAllThreads | kTsyncEsrch | SECCOMP_FILTER_FLAG_NEW_LISTENER | kWaitKillable;
 
 long install(const Filter& filter, unsigned flags) {
   std::vector<sock_filter> code(filter.code.begin(), filter.code.end());
@@ -49,9 +51,8 @@ bool can_ask_about_calls() {
 Result<Fd> restrict_calls(bool may_exec, bool sees_cuts) {
   if (::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0) return Fd();  // the kernel was built without
   const auto& filters = kFilters[may_exec][sees_cuts];
-  long listener = install(filters[true], kAsking | kWaitKillable);
-  if (listener < 0 && errno == EINVAL) listener = install(filters[true], kAsking);
-  if (listener >= 0) return Fd(static_cast<int>(listener));
+  if (const long listener = install(filters[true], kAsking); listener >= 0)
+    return Fd(static_cast<int>(listener));
   // An old kernel, or somebody who started us is asked already (EBUSY), as some managers of containers are.
   if (install(filters[false], kAllThreads) != 0) return fail(cannot_confine("the filter of system calls"));
   return Fd();

@@ -52,15 +52,15 @@ inline constexpr Refused kRefused[] = {
     CALL(perf_event_open, kProcess, false),
     CALL(migrate_pages, kProcess, false),
     CALL(move_pages, kProcess, false),
-    CALL(setpriority, kProcess, false),
-    CALL(ioprio_set, kProcess, false),
-    CALL(sched_setscheduler, kProcess, false),
-    CALL(sched_setparam, kProcess, false),
-    CALL(sched_setattr, kProcess, false),
-    CALL(sched_setaffinity, kProcess, false),
+    CALL(setpriority, kAdmin, false),
+    CALL(ioprio_set, kAdmin, false),
+    CALL(sched_setscheduler, kAdmin, false),
+    CALL(sched_setparam, kAdmin, false),
+    CALL(sched_setattr, kAdmin, false),
+    CALL(sched_setaffinity, kAdmin, false),
     // The process group and the parent's death are how it is ended.
-    CALL(setsid, kProcess, false),
-    CALL(setpgid, kProcess, false),
+    CALL(setsid, kAdmin, false),
+    CALL(setpgid, kAdmin, false),
     // Memory and messages shared with whatever runs as the same user.
     CALL(shmget, kProcess, false),
     CALL(shmat, kProcess, false),
@@ -136,7 +136,7 @@ inline constexpr Refused kSome[] = {
 // which the kernel tells nobody but the provider.
 // Whether the kernel looks for the file before it looks at rights: then a name that is (not) there is none of
 // our business.
-enum class Existing { kMust, kMustNot, kOpen };  // kOpen: as the flags say that come after the name
+enum class Existing { kMust, kMustNot, kMay, kOpen };  // kOpen: as the flags say that come after the name
 
 struct FileCall {
   int number;
@@ -150,11 +150,12 @@ inline constexpr int kNoFolder = -1;
 // Opening for reading, and cutting: Landlock sees that from version 3.
 inline constexpr unsigned kCut = O_ACCMODE | O_TRUNC;
 inline constexpr unsigned kCutUnseen = O_RDONLY | O_TRUNC;
+// Opening for neither reading nor writing, which some drivers know: Landlock asks for no right then.
+inline constexpr unsigned kNeither = O_ACCMODE;
 
 inline constexpr FileCall kFileCalls[] = {
     {SCMP_SYS(open), kNoFolder, 0, Access::kRead, Existing::kOpen},
     {SCMP_SYS(openat), 0, 1, Access::kRead, Existing::kOpen},
-    {SCMP_SYS(openat2), 0, 1, Access::kRead, Existing::kOpen},
     {SCMP_SYS(creat), kNoFolder, 0, Access::kWrite, Existing::kOpen},
     {SCMP_SYS(truncate), kNoFolder, 0, Access::kWrite, Existing::kMust},
     {SCMP_SYS(mkdir), kNoFolder, 0, Access::kWrite, Existing::kMustNot},
@@ -163,23 +164,29 @@ inline constexpr FileCall kFileCalls[] = {
     {SCMP_SYS(mknodat), 0, 1, Access::kWrite, Existing::kMustNot},
     {SCMP_SYS(symlink), kNoFolder, 1, Access::kWrite, Existing::kMustNot},
     {SCMP_SYS(symlinkat), 1, 2, Access::kWrite, Existing::kMustNot},
+    {SCMP_SYS(link), kNoFolder, 0, Access::kRead, Existing::kMust},
     {SCMP_SYS(link), kNoFolder, 1, Access::kWrite, Existing::kMustNot},
+    {SCMP_SYS(linkat), 0, 1, Access::kRead, Existing::kMust},
     {SCMP_SYS(linkat), 2, 3, Access::kWrite, Existing::kMustNot},
     {SCMP_SYS(rmdir), kNoFolder, 0, Access::kWrite, Existing::kMust},
     {SCMP_SYS(unlink), kNoFolder, 0, Access::kWrite, Existing::kMust},
     {SCMP_SYS(unlinkat), 0, 1, Access::kWrite, Existing::kMust},
     {SCMP_SYS(rename), kNoFolder, 0, Access::kWrite, Existing::kMust},
+    {SCMP_SYS(rename), kNoFolder, 1, Access::kWrite, Existing::kMay},
     {SCMP_SYS(renameat), 0, 1, Access::kWrite, Existing::kMust},
+    {SCMP_SYS(renameat), 2, 3, Access::kWrite, Existing::kMay},
     {SCMP_SYS(renameat2), 0, 1, Access::kWrite, Existing::kMust},
+    {SCMP_SYS(renameat2), 2, 3, Access::kWrite, Existing::kMay},
     {SCMP_SYS(execve), kNoFolder, 0, Access::kRun, Existing::kMust},
     {SCMP_SYS(execveat), 0, 1, Access::kRun, Existing::kMust},
 };
 
-// Missing calls, which runtimes do without. The arguments of clone3 lie where a filter cannot see them, those
-// of clone do not; what io_uring does no filter sees; and files of memory no limit counts.
-inline constexpr int kMissing[] = {SCMP_SYS(clone3),         SCMP_SYS(io_uring_setup),
-                                   SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
-                                   SCMP_SYS(memfd_create),   SCMP_SYS(memfd_secret)};
+// Missing calls, which runtimes do without. The arguments of clone3 and openat2 lie where a filter cannot see
+// them, those of clone and openat do not; what io_uring does no filter sees; and files of memory no limit
+// counts.
+inline constexpr int kMissing[] = {
+    SCMP_SYS(openat2),           SCMP_SYS(clone3),       SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter),
+    SCMP_SYS(io_uring_register), SCMP_SYS(memfd_create), SCMP_SYS(memfd_secret)};
 inline constexpr std::uint32_t kFirstUnknown =
     463;                                          // after mseal of Linux 6.10: setxattrat, file_setattr, ...
 inline constexpr std::uint32_t kFchmodat2 = 452;  // not known to libseccomp 2.5

@@ -99,6 +99,47 @@ static int unix_with_signals_blocked(void) {
   return closed(socket(AF_UNIX, SOCK_STREAM, 0));
 }
 
+/* Opened for neither reading nor writing: no right is asked for. */
+static int open_for_neither(const char* path, int flags) {
+  return closed(open(path, O_ACCMODE | flags | O_CLOEXEC));
+}
+
+/* As shells do for ">/dev/fd/1": it has no name of its own, and needs none. */
+static int reopen_output(void) {
+  int both[2];
+  char path[64];
+  if (pipe(both) != 0) return errno;
+  snprintf(path, sizeof path, "/proc/self/fd/%d", both[1]);
+  return closed(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+}
+
+/* What it writes stands before, or in the way of, what is said of it. */
+static int read_behind_words(const char* path) {
+  int i;
+  fputs("hi: ", stderr);
+  (void)read_some(path);
+  for (i = 0; i < 1100; ++i) fputs("words\n", stderr);
+  fputs("sandbox: refused reading /forged: by itself\n", stderr);
+  return 0;
+}
+
+static int from_scratch(const char* what, const char* to) {
+  char own[4096];
+  snprintf(own, sizeof own, "%s/own", getenv("TMPDIR"));
+  if (!strcmp(what, "make-by-link")) {
+    if (symlink(to, own) != 0) return errno;
+    return closed(open(own, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  }
+  if (closed(open(own, O_WRONLY | O_CREAT | O_CLOEXEC, 0600))) return errno;
+  return result(rename(own, to));
+}
+
+static int queue_to_itself(void) {
+  union sigval none = {0};
+  signal(SIGUSR1, SIG_IGN);
+  return result(sigqueue(getpid(), SIGUSR1, none));
+}
+
 static int pair(int type) {
   int both[2];
   if (socketpair(AF_UNIX, type, 0, both) != 0) return errno;
@@ -372,6 +413,12 @@ int attempt(const char* what, const char* target) {
   if (!strcmp(what, "write-quietly"))
     return (void)closed(open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0;
   if (!strcmp(what, "open-cut")) return closed(open(target, O_RDONLY | O_TRUNC | O_CLOEXEC));
+  if (!strcmp(what, "cut-neither")) return open_for_neither(target, O_TRUNC);
+  if (!strcmp(what, "open-neither")) return open_for_neither(target, 0);
+  if (!strcmp(what, "reopen-output")) return reopen_output();
+  if (!strcmp(what, "read-behind-words")) return read_behind_words(target);
+  if (!strcmp(what, "make-by-link") || !strcmp(what, "move-out")) return from_scratch(what, target);
+  if (!strcmp(what, "open-new")) return closed(open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!strcmp(what, "truncate")) return result(truncate(target, 0));
   if (!strcmp(what, "unlink")) return result(unlink(target));
   if (!strcmp(what, "mkdir")) return result(mkdir(target, 0700));
@@ -442,6 +489,9 @@ int attempt(const char* what, const char* target) {
     union sigval none = {0};
     return result(sigqueue(pid, SIGTERM, none));
   }
+  if (!strcmp(what, "queue-itself")) return queue_to_itself();
+  if (!strcmp(what, "new-user")) return result(syscall(SYS_clone, SIGCHLD | CLONE_NEWUSER, 0, 0, 0, 0));
+  if (!strcmp(what, "dumpable")) return result(prctl(PR_SET_DUMPABLE, 0));
   if (!strcmp(what, "pidfd")) return result(syscall(SYS_pidfd_open, pid, 0));
   if (!strcmp(what, "ptrace")) return result(ptrace(PTRACE_ATTACH, pid, 0, 0));
   if (!strcmp(what, "memory")) return copy_memory(pid);

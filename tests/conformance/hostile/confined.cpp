@@ -68,7 +68,8 @@ std::optional<int> answer(int child, const provider::Sandbox& sandbox, pid_t pid
   std::string words;
   Fd listener = provider::receive_descriptor(child, words);
   if (!listener) return std::nullopt;
-  provider::Refusals refusals(std::move(listener), sandbox, STDIN_FILENO, pid, Fd(::dup(STDERR_FILENO)));
+  provider::Refusals refusals(std::move(listener), sandbox, STDIN_FILENO, pid,
+                              [](const std::string& line) { std::cerr << line << std::endl; });
   while (true) {
     ready = {refusals.fd(), POLLIN, 0};
     ::poll(&ready, 1, -1);
