@@ -105,11 +105,11 @@ void add_status(Command& program, Globals& globals) {
       follow(config::text_regardless(globals.config, "output"));
       report_unusable(globals, error, *output, *bundle);
     });
-    // Other commands that read the same configuration know more formats.
+    // Other commands that read the same configuration know more formats, so only a slip is worth a word.
     if (const std::string set = runtime->config().text("output"); !follow(set)) {
-      print_warning("unknown output format: " + quoted_if_needed(set) + " (" +
-                    printable(runtime->config().find("output")->from) + "), expected " +
-                    alternatives(kFormats));
+      if (const std::string meant = closest(set, kFormats); !meant.empty())
+        print_warning("unknown output format: " + quoted_if_needed(set) + " (" +
+                      printable(runtime->config().find("output")->from) + "); did you mean " + meant + "?");
     }
     const status::Status status = gather(*runtime);
     print_report(status, *output);

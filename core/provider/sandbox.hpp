@@ -9,11 +9,11 @@
 //   the keeper (child.hpp)  memory that no limit counts; memory and processor time of the provider's process
 //              and the programs that it started, together
 // No kernel withholds that a file exists, and its size, owner and times; nor how much is written in all.
-// What is refused is said in a line by the keeper (refusals.hpp), which the kernel asks; where it is no accident
-// the provider's process ends then, with a status that sandbox_verdict() knows. Where the kernel asks nobody,
-// which sandbox_gaps() says, what is refused has no name. Untold everywhere: names that the user's own rights
-// keep from the keeper too, what a program opens that is run without being readable, the interpreter of a
-// script, signals to groups, and what the kernel keeps for root.
+// What is refused is said in a line by the keeper (refusals.hpp), which the kernel asks; where it is no
+// accident the provider's process ends then, with a status that sandbox_verdict() knows. Where the kernel
+// asks nobody, which sandbox_gaps() says, what is refused has no name. Untold everywhere: names that the
+// user's own rights keep from the keeper too, what a program opens that is run without being readable, the
+// interpreter of a script, signals to groups, and what the kernel keeps for root.
 #pragma once
 
 #include <sys/types.h>
