@@ -138,7 +138,7 @@ bool is_idle(std::string_view path) {
          (path.starts_with("/proc/") && path.ends_with("/comm"));
 }
 
-const char* doing(Access access) {
+std::string doing(Access access) {
   switch (access) {
     case Access::kRead:
     case Access::kList: return "reading ";
@@ -235,7 +235,7 @@ std::optional<int> Refusals::answer() {
 Refusals::Answer Refusals::judge(pid_t task, const seccomp_data& call) const {
   const bool may_exec = !sandbox_.exec.empty();
   const Refused* one = refused(call.nr);
-  const bool of_files = !one || (one->number == SCMP_SYS(truncate) && sees_cuts_) ||
+  const bool of_files = !one || one->number == SCMP_SYS(truncate) ||
                         (one->kind == Kind::kExec && one->number != SCMP_SYS(clone) && may_exec);
   if (of_files) return judge_files(task, call);
   if (is_for_its_own(task, call, may_exec)) return {};
@@ -255,7 +255,16 @@ Refusals::Answer Refusals::judge_files(pid_t task, const seccomp_data& call) con
     if (how.number != call.nr) continue;
     if (Answer answer = judge_file(task, call, how); answer.error != 0) return answer;
   }
-  return {};
+  if (!is_unseen_cut(call)) return {};
+  return {EPERM, std::string(kSandboxLine) + "cutting a file: this kernel's Landlock does not see it"};
+}
+
+// Refused whatever the name says, which may be another one by the time that the kernel looks.
+bool Refusals::is_unseen_cut(const seccomp_data& call) const {
+  if (sees_cuts_) return false;
+  if (call.nr == SCMP_SYS(truncate)) return true;
+  const bool opens = call.nr == SCMP_SYS(open) || call.nr == SCMP_SYS(openat);
+  return opens && (call.args[call.nr == SCMP_SYS(open) ? 1 : 2] & kCut) == kCutUnseen;
 }
 
 // What the kernel refuses by itself is let go on to it, so that the provider hears the right error.
@@ -292,19 +301,17 @@ Refusals::Answer Refusals::judge_file(pid_t task, const seccomp_data& call, cons
   }
   if (file.path.empty()) return {};
   if (access == Access::kRead && file.kind == S_IFDIR) access = Access::kList;
-  const auto refuse = [&](int error, const char* reason) -> Answer {
-    if (is_idle(file.path)) return {error};
-    return {error, std::string(kSandboxLine) + doing(access) + printable(file.path.substr(0, kMaxName)) +
-                       ": " + reason};
+  const auto refuse = [&](const char* reason) -> Answer {
+    if (is_idle(file.path)) return {EACCES};
+    const std::string shown = printable(file.path.substr(0, kMaxName));
+    return {EACCES, kSandboxLine + (doing(access) + shown) + ": " + reason};
   };
-  // Where a name may be another one by the time that the kernel looks, and Landlock does not see this.
-  if (!sees_cuts_ && (flags & kCut) == kCutUnseen && opens) return refuse(EPERM, why_not(access, file.path));
   const bool reads = access == Access::kRead || access == Access::kList;
   const bool is_library = file.device == library_.device && file.number == library_.number;
   if (reads && (is_library || is_its_own(task, name, file.path))) return {};
-  if (reads && is_others(file.path)) return refuse(EACCES, kOtherProcesses);
+  if (reads && is_others(file.path)) return refuse(kOtherProcesses);
   if (allows(sandbox_, file.path, access) && !(reads && is_hidden(file))) return {};
-  return refuse(EACCES, why_not(access, file.path));
+  return refuse(why_not(access, file.path));
 }
 
 Refusals::File Refusals::find(pid_t task, const std::string& path, bool follows) {

@@ -50,6 +50,7 @@ class Refusals {
   };
   Answer judge(pid_t task, const seccomp_data& call) const;
   Answer judge_files(pid_t task, const seccomp_data& call) const;
+  bool is_unseen_cut(const seccomp_data& call) const;
   Answer judge_file(pid_t task, const seccomp_data& call, const FileCall& how) const;
 
   struct File {

@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstring>
 #include <iostream>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
@@ -70,10 +71,12 @@ std::optional<int> answer(int child, const provider::Sandbox& sandbox, pid_t pid
   if (!listener) return std::nullopt;
   provider::Refusals refusals(std::move(listener), sandbox, STDIN_FILENO, pid,
                               [](const std::string& line) { std::cerr << line << std::endl; });
+  // Older kernels say that nobody is left only once the child is waited for.
+  const Fd ended(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   while (true) {
-    ready = {refusals.fd(), POLLIN, 0};
-    ::poll(&ready, 1, -1);
-    if ((ready.revents & POLLIN) == 0) return std::nullopt;
+    pollfd either[] = {{refusals.fd(), POLLIN, 0}, {ended.get(), POLLIN, 0}};
+    ::poll(either, std::size(either), -1);
+    if ((either[0].revents & POLLIN) == 0) return std::nullopt;
     if (const auto deserved = refusals.answer()) return deserved;
   }
 }
