@@ -153,12 +153,32 @@ void set_up_log(const Globals& globals, const config::Config& config) {
   log::configure(wanted_level(globals, &config), config.log_format == "json");
 }
 
+namespace {
+
+// Who typed it knows where it is typed; of a variable, which may have been set anywhere, nobody does.
+std::string from_here(std::string_view list) {
+  std::string out;
+  while (true) {
+    const auto colon = list.find(':');
+    const std::string one(list.substr(0, colon));
+    std::error_code failed;
+    const auto whole = std::filesystem::absolute(one, failed);
+    const bool is_relative = !one.empty() && !one.starts_with('/') && !one.starts_with('~');
+    out += is_relative && !failed ? whole.string() : one;
+    if (colon == list.npos) return out;
+    out += ':';
+    list.remove_prefix(colon + 1);
+  }
+}
+
+}  // namespace
+
 std::unique_ptr<runtime::Runtime> start(const Globals& globals, std::chrono::milliseconds default_timeout,
                                         const std::function<void(const Error&)>& unusable) {
   log::configure(wanted_level(globals, nullptr), false);
   runtime::Options options;
   options.config_path = globals.config;
-  options.providers_paths = globals.providers_paths;
+  for (const std::string& path : globals.providers_paths) options.providers_paths.push_back(from_here(path));
   options.api_proxy = globals.api_proxy;
   options.ca_file = globals.ca_file;
   options.trust = globals.trust;

@@ -63,8 +63,10 @@ const provider::Refused* refused_named(const provider::Inventory& inventory, con
 // What to say of a connector that no provider has. Nothing: its provider is installed now.
 std::optional<Error> missing(runtime::Runtime& runtime, const Globals& globals, const Globals& late,
                              const std::string& word, const std::vector<std::string>& known) {
+  const bool some_refused = !runtime.providers().refused.empty();
   Error unknown = Error("no installed provider has a connector " + quoted_if_needed(word), ErrorKind::kUsage)
-                      .hint("installed are: " + join(known, ", "));
+                      .hint("installed are: " + join(known, ", ") +
+                            (some_refused ? "; what was refused: cnspec providers list" : ""));
   const std::string owner = packages::provider_for_connector(word);
   const std::string like = closest(word, known);
   if (owner == word && !like.empty()) {

@@ -325,6 +325,26 @@ TEST_F(CliTest, ScriptsForTheOtherShells) {
 
 // ---- the list of providers ----
 
+// Of the flag; PROVIDERS_PATH may come from anywhere, and then the folder would be whoever's one stands in.
+TEST_F(CliTest, AFolderThatTheFlagNamesIsThatOfWhereOneStands) {
+  std::filesystem::create_directory(user.home() / "mine");
+  ProcessOptions options;
+  options.env = user.env;
+  options.env["HOME"] = user.home().path().string();
+  options.cwd = user.home().path();
+  RunResult list = run({program("cnspec"), "providers", "list", "--providers-path", "mine:./mine"}, options);
+  EXPECT_EQ(list.out.find("refused"), std::string::npos) << list.out;
+  EXPECT_NE(list.out.find(user.home().path().string() + "/mine (--providers-path)"), std::string::npos)
+      << list.out;
+  options.env["PROVIDERS_PATH"] = "mine";
+  EXPECT_NE(run({program("cnspec"), "discover", "coffee"}, options)
+                .err.find("; what was refused: cnspec providers list\n"),
+            std::string::npos);
+  list = run({program("cnspec"), "providers", "list"}, options);
+  EXPECT_NE(list.out.find("refused: mine: PROVIDERS_PATH has a relative entry"), std::string::npos)
+      << list.out;
+}
+
 TEST_F(CliTest, ListsProvidersWithThoseThatAreShadowedOrRefused) {
   const auto bundled = std::filesystem::path(CNSPEC_PROVIDER_DIR) / "mock.so";
   std::filesystem::create_directories(user.providers());
