@@ -7,11 +7,13 @@
 #include <time.h>
 #include <unistd.h>
 
+/* By the kernel's own names: a sanitizer's would ask for the time again. */
 static long passed(const char* path) {
   char text[16] = "";
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || read(fd, text, sizeof text - 1) < 0) return 0;
-  close(fd);
+  const int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  if (syscall(SYS_read, fd, text, sizeof text - 1) < 0) text[0] = 0;
+  syscall(SYS_close, fd);
   return atol(text);
 }
 
