@@ -180,10 +180,9 @@ class Landlock {
   int error_ = 0;
 };
 
-// And that which a link leads to: which of them is one depends on the distribution.
 template <std::size_t size>
-std::vector<std::string> with_real_names(const char* const (&list)[size]) {
-  std::vector<std::string> out(std::begin(list), std::end(list));
+std::vector<std::string> real_names(const char* const (&list)[size]) {
+  std::vector<std::string> out;
   for (const char* one : list) out.push_back(kernel_name(one));
   return out;
 }
@@ -197,20 +196,34 @@ std::size_t reach(const std::vector<std::string>& list, std::string_view path) {
   return out;
 }
 
+// By the name as it stands, or else by that which a link leads to: which of them is one depends on the
+// distribution, and finding out takes longer than all else that starting a provider looks at.
+bool is_of_system(std::string_view path) {
+  const auto has = [&](const auto& list) {
+    return std::any_of(std::begin(list), std::end(list), [&](const auto& one) { return lies_in(path, one); });
+  };
+  if (has(kSystemFiles)) return true;
+  static const std::vector<std::string> real = real_names(kSystemFiles);
+  return has(real);
+}
+
+bool is_loader(std::string_view path) {
+  static const std::vector<std::string> real = real_names(kLoaders);
+  return std::find(real.begin(), real.end(), path) != real.end();
+}
+
 }  // namespace
 
 bool allows(const Sandbox& sandbox, std::string_view path, Access access) {
-  static const std::vector<std::string> system = with_real_names(kSystemFiles);
-  static const std::vector<std::string> loaders = with_real_names(kLoaders);
   const bool in_scratch = !sandbox.scratch.empty() && lies_in(path, sandbox.scratch);
   const bool is_program = std::find(sandbox.exec.begin(), sandbox.exec.end(), path) != sandbox.exec.end() ||
-                          (!sandbox.exec.empty() && reach(loaders, path) > 0);
+                          (!sandbox.exec.empty() && is_loader(path));
   if (access == Access::kWrite) return in_scratch || path == "/dev/null";
   if (access == Access::kRun) return is_program;
   // The names of what is hidden are not.
   const std::size_t hidden = access == Access::kList ? 0 : reach(sandbox.hidden, path);
   const std::size_t declared = reach(sandbox.read, path);
-  return in_scratch || is_program || (declared > 0 && declared >= hidden) || reach(system, path) > 0;
+  return in_scratch || is_program || (declared > 0 && declared >= hidden) || is_of_system(path);
 }
 
 Result<void> restrict_files(const Sandbox& sandbox, int library, int abi) {

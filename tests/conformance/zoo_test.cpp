@@ -818,9 +818,9 @@ TEST(Verify, SaysWhatWasNotCompared) {
 // On the system that the tests run on.
 TEST(Verify, FindsNothingWrongWithWhatIsBundled) {
   const Zoo zoo;
-  std::vector<Argv> commands = {{"providers", "verify", "os", "local"}};
+  std::vector<Argv> commands = {{"providers", "verify", "--check-timeout", "2m", "os", "local"}};
   for (const char* name : {"arista", "aws", "azure", "core", "mock"})
-    commands.push_back({"providers", "verify", name});
+    commands.push_back({"providers", "verify", "--check-timeout", "2m", name});
   for (const RunResult& verify : zoo.run_all(commands)) {
     EXPECT_EQ(verify.exit_code, 0) << verify.out << verify.err;
     EXPECT_EQ(verify.err, "");
