@@ -87,8 +87,7 @@ Error wrong(const Option& option, const std::string& what) {
 
 // Empty when it was good, else what is wrong with it.
 std::string set(Option& option, std::string word) {
-  if (option.any_case)
-    std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (option.any_case) word = to_lower(word);
   const std::string found = ", found " + quoted_if_needed(word);
   if (!option.one_of.empty() && !contains(option.one_of, word)) {
     const std::string like = closest(word, option.one_of);

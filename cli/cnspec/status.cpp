@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 
 #include "base/log.hpp"
 #include "base/terminal.hpp"
@@ -95,8 +94,8 @@ void add_status(Command& program, Globals& globals) {
       if (auto good = status::check_bundle(*bundle); !good) exit_with(good.error());
       log::record();
     }
-    const auto follow = [&](std::string set) {
-      std::transform(set.begin(), set.end(), set.begin(), [](unsigned char c) { return std::tolower(c); });
+    const auto follow = [&](const std::string& spelled) {
+      const std::string set = to_lower(spelled);
       const bool known = set.empty() || std::find(kFormats.begin(), kFormats.end(), set) != kFormats.end();
       if (format.given == 0 && known && !set.empty()) *output = set;
       return known || format.given > 0;

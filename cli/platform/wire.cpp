@@ -2,9 +2,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
-#include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "api.pb.h"
 #include "base/json.hpp"
@@ -65,9 +63,7 @@ int http_status(Code code) { return kCodes[static_cast<std::size_t>(code)].http;
 std::string_view content_type(Format format) { return kTypes[format == Format::kJson ? 1 : 0].first; }
 
 std::optional<Format> format_of(std::string_view header) {
-  std::string type(trim(header.substr(0, header.find(';'))));  // without parameters such as charset
-  std::transform(type.begin(), type.end(), type.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string type = to_lower(trim(header.substr(0, header.find(';'))));  // without its parameters
   for (const auto& [name, format] : kTypes) {
     if (type == name) return format;
   }

@@ -98,13 +98,18 @@ std::string quoted_if_needed(std::string_view value) {
 }
 
 std::optional<bool> to_truth(std::string_view text) {
-  std::string word(text);
-  for (char& c : word) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  const std::string word = to_lower(text);
   for (const char* yes : {"true", "t", "1", "yes", "on", "y"})
     if (word == yes) return true;
   for (const char* no : {"false", "f", "0", "no", "off", "n"})
     if (word == no) return false;
   return std::nullopt;
+}
+
+std::string to_lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
 }
 
 std::string_view trim(std::string_view text) {

@@ -23,6 +23,7 @@ std::string quoted_if_needed(std::string_view value);
 // What somebody wrote for yes or no, of options, variables and configurations alike; none: neither.
 std::optional<bool> to_truth(std::string_view text);
 
+std::string to_lower(std::string_view text);   // ASCII letters alone
 std::string_view trim(std::string_view text);  // ASCII white space, both ends
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);

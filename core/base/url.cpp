@@ -20,13 +20,6 @@ std::size_t end_of_credentials(std::string_view rest) {
   return at == authority.npos ? rest.substr(0, rest.find_first_of("?#")).rfind('@') : at;
 }
 
-std::string lowered(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return out;
-}
-
 struct Host {
   std::string_view name;  // with the brackets of an IPv6 address
   std::string_view port;  // with its colon
@@ -37,12 +30,6 @@ Host split_host(std::string_view place) {
   const auto close = authority.starts_with('[') ? authority.find(']') : 0;
   const auto colon = authority.find(':', std::min(close, authority.size()));
   return {authority.substr(0, colon), authority.substr(std::min(colon, authority.size()))};
-}
-
-bool is_port(std::string_view text) {
-  unsigned value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() && value > 0 && value <= 65535;
 }
 
 // What libcurl takes for one. The bytes of other alphabets may be a name's.
@@ -57,11 +44,17 @@ bool is_host(std::string_view name) {
 
 }  // namespace
 
+bool is_port(std::string_view text) {
+  unsigned value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && value > 0 && value <= 65535;
+}
+
 bool is_address(std::string_view url, const std::vector<std::string_view>& schemes) {
   if (std::any_of(url.begin(), url.end(), [](unsigned char c) { return c <= ' ' || c == 0x7f; }))
     return false;
   const UrlParts parts = split_url(url);
-  const std::string scheme = lowered(parts.scheme.substr(0, parts.scheme.find(':')));
+  const std::string scheme = to_lower(parts.scheme.substr(0, parts.scheme.find(':')));
   const bool known = std::find(schemes.begin(), schemes.end(), scheme) != schemes.end();
   if ((!parts.scheme.empty() && !known) || !parts.query.empty()) return false;
   const bool one_way_to_read = parts.user.find_first_of("/?#") == parts.user.npos &&
@@ -74,8 +67,8 @@ bool is_address(std::string_view url, const std::vector<std::string_view>& schem
 
 bool is_overheard(std::string_view url) {
   const UrlParts parts = split_url(url);
-  if (lowered(parts.scheme) != "http://") return false;
-  const std::string host = lowered(split_host(parts.place).name);
+  if (to_lower(parts.scheme) != "http://") return false;
+  const std::string host = to_lower(split_host(parts.place).name);
   return host != "localhost" && !host.ends_with(".localhost") && host != "[::1]" &&
          (!host.starts_with("127.") || host.find_first_not_of("0123456789.") != host.npos);
 }

@@ -16,6 +16,8 @@ struct UrlParts {
 };
 UrlParts split_url(std::string_view url);
 
+bool is_port(std::string_view text);  // 1 to 65535, in digits
+
 // Whether it names a host, and where it names a scheme, one of these: of a server whose paths we append, so
 // without a query. "file" wants a folder instead.
 bool is_address(std::string_view url, const std::vector<std::string_view>& schemes);

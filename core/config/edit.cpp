@@ -2,7 +2,6 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <cctype>
 #include <optional>
 #include <set>
 
@@ -109,8 +108,7 @@ YAML::Node name_node(const std::string& text) {
   constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
   static const std::set<std::string> kWords = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"};
   YAML::Node node(text);
-  std::string lower = text;
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string lower = to_lower(text);
   const bool plain = !lower.empty() && lower.front() >= 'a' && lower.front() <= 'z' &&
                      text.find_first_not_of(kPlain) == text.npos && kWords.count(lower) == 0;
   if (!plain) node.SetTag("!");

@@ -101,8 +101,9 @@ T copy_known(const T* from) {
 
 // Where a request ends and what proxies make of it is the transport's to say; another host's name would lead
 // beyond the hosts that are allowed, where one server answers for many. Null: it may.
-const char* not_its_to_send(std::string name, std::string_view value, const transport::Request& request) {
-  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+const char* not_its_to_send(std::string_view spelled, std::string_view value,
+                            const transport::Request& request) {
+  const std::string name = to_lower(spelled);
   constexpr std::string_view kOurs[] = {"connection", "keep-alive",        "te",
                                         "trailer",    "transfer-encoding", "upgrade"};
   if (name.starts_with("proxy-") || std::find(std::begin(kOurs), std::end(kOurs), name) != std::end(kOurs))

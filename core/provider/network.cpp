@@ -5,30 +5,19 @@
 #include <cstdlib>
 
 #include "base/text.hpp"
+#include "base/url.hpp"
 
 namespace cnspec::provider {
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool letter_or_digit(char c) { return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9'); }
-
-std::string lowered(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), lower);
-  return out;
+bool letter_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
 bool only(std::string_view text, std::string_view extra) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
     return letter_or_digit(c) || extra.find(c) != std::string_view::npos;
   });
-}
-
-bool is_port(std::string_view text) {
-  unsigned port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  return error == std::errc() && end == text.data() + text.size() && port > 0 && port <= 65535;
 }
 
 }  // namespace
@@ -40,7 +29,7 @@ Result<std::string> url_host(std::string_view url) {
     return refuse("has a blank, a backslash, a control character or one outside ASCII");
   }
   const auto colon = url.find("://");
-  const std::string scheme = lowered(url.substr(0, colon == std::string_view::npos ? 0 : colon));
+  const std::string scheme = to_lower(url.substr(0, colon == std::string_view::npos ? 0 : colon));
   if (scheme != "http" && scheme != "https") {
     return refuse(scheme.empty() ? "is not absolute, expected http:// or https://"
                                  : "has the scheme \"" + printable(scheme) + "\", expected http or https");
@@ -67,12 +56,12 @@ Result<std::string> url_host(std::string_view url) {
     return refuse("has a port that is none");
   if (host.ends_with('.')) host.remove_suffix(1);
   if (!only(host, authority.starts_with("[") ? ":." : "-._")) return refuse("has a host that is none");
-  return lowered(host);
+  return to_lower(host);
 }
 
 bool host_allowed(std::string_view host, const std::vector<std::string>& patterns) {
   return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& spelled) {
-    const std::string pattern = lowered(spelled);
+    const std::string pattern = to_lower(spelled);
     if (pattern == "*") return true;
     if (!pattern.starts_with("*.")) return host == pattern;
     const std::string_view below = std::string_view(pattern).substr(1);

@@ -277,8 +277,7 @@ std::string sandbox_verdict(int status) {
 }
 
 std::string access_hint(const manifest::Capabilities& capabilities, std::string_view message) {
-  std::string lower(message);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  const std::string lower = to_lower(message);
   constexpr const char* kSigns[] = {"permission denied",       "not permitted", "access denied", "eacces",
                                     "access is not permitted", "eperm",         "os error 13"};
   if (std::none_of(std::begin(kSigns), std::end(kSigns),

@@ -278,9 +278,7 @@ class CurlEngine final : public Engine {
     if (line.starts_with("HTTP/")) {
       x.response.headers.clear();  // of an interim answer
     } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
-      std::string name(line.substr(0, colon));
-      std::transform(name.begin(), name.end(), name.begin(),
-                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      std::string name = to_lower(line.substr(0, colon));
       x.response.headers.emplace_back(std::move(name), trim(line.substr(colon + 1)));
     }
     return size;

@@ -10,18 +10,13 @@
 #include <cstring>
 #include <memory>
 
+#include "base/text.hpp"
+
 namespace cnspec::transport {
 namespace {
 
 constexpr std::array<std::string_view, 4> kSchemes = {"http", "https", "socks5", "socks5h"};
 constexpr std::string_view kSeparators = ", \t\r\n";
-
-std::string lowered(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return out;
-}
 
 std::optional<unsigned> number(std::string_view text, unsigned max) {
   unsigned value = 0;
@@ -74,7 +69,7 @@ std::optional<Entry> read_entry(std::string_view text) {
     host = text.substr(0, colon);
     port = text.substr(colon);
   }
-  Entry out{lowered(host), std::nullopt};
+  Entry out{to_lower(host), std::nullopt};
   if (!port.empty()) {
     out.port = number(port.substr(1), 65535);
     if (!out.port) return std::nullopt;
@@ -112,7 +107,7 @@ class Url {
     return text;
   }
   std::string host() const {  // without brackets
-    std::string host = lowered(part(CURLUPART_HOST));
+    std::string host = to_lower(part(CURLUPART_HOST));
     if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
     if (host.ends_with('.')) host.pop_back();
     return host;
@@ -134,7 +129,7 @@ Result<Proxy> read_proxy(const ProxySetting& setting) {
   if (blank) return refuse("there is a blank or a control character in it");
   const auto end_of_scheme = setting.url.find("://");
   const std::string scheme =
-      end_of_scheme == std::string::npos ? "http" : lowered(setting.url.substr(0, end_of_scheme));
+      end_of_scheme == std::string::npos ? "http" : to_lower(setting.url.substr(0, end_of_scheme));
   if (std::find(kSchemes.begin(), kSchemes.end(), scheme) == kSchemes.end()) {
     return refuse("its scheme is none of http, https, socks5 and socks5h");
   }

@@ -1,6 +1,5 @@
 #include "upstream/registry_answers.hpp"
 
-#include <algorithm>
 #include <charconv>
 
 #include "base/names.hpp"
@@ -72,9 +71,7 @@ Result<Checksums> read_checksums(std::string_view text, const std::string& shown
     const auto senseless = [&](const char* why) {
       return fail(shown + ":" + std::to_string(line) + ": " + why, ErrorKind::kInvalid);
     };
-    std::string sum(entry.substr(0, 64));
-    std::transform(sum.begin(), sum.end(), sum.begin(),
-                   [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
+    const std::string sum = to_lower(entry.substr(0, 64));
     // Two spaces, or a space and the star of binary files.
     const bool well_formed =
         is_sha256(sum) && entry.size() > 66 && entry[64] == ' ' && (entry[65] == ' ' || entry[65] == '*');
