@@ -68,6 +68,11 @@ Result<FileLock> FileLock::take(const std::filesystem::path& path, const std::st
   }
 }
 
+Result<FileLock> FileLock::take_beside(const std::filesystem::path& file, Deadline deadline) {
+  return take(file.string() + ".lock", printable(file.string()) + " is being changed by", deadline,
+              Need::kWherePossible);
+}
+
 FileLock::~FileLock() {
   if (fd_) ::unlink(path_.c_str());  // before it is free, so that nobody locks a file without a name
 }

@@ -25,6 +25,9 @@ class FileLock {
   // `path` has to be there.
   static Result<FileLock> take(const std::filesystem::path& path, const std::string& busy, Deadline deadline,
                                Need need);
+  // For a file that is replaced at every change: the lock lies beside it. Where the file system knows none,
+  // replacing is still atomic.
+  static Result<FileLock> take_beside(const std::filesystem::path& file, Deadline deadline);
   FileLock(FileLock&&) = default;
   FileLock& operator=(FileLock&&) = delete;
   ~FileLock();

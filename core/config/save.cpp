@@ -14,12 +14,6 @@ namespace fs = std::filesystem;
 // More than a key, a certificate and some MRNs take.
 constexpr std::size_t kCredentialsSize = 16384;
 
-// Beside the file, since that is replaced at every change. Without locks, the writing is still atomic.
-Result<FileLock> lock_file(const fs::path& file, FileLock::Deadline deadline) {
-  return FileLock::take(file.string() + ".lock", printable(file.string()) + " is being changed by", deadline,
-                        FileLock::Need::kWherePossible);
-}
-
 }  // namespace
 
 Result<void> check_writable(const fs::path& path, std::chrono::steady_clock::time_point deadline) {
@@ -27,7 +21,7 @@ Result<void> check_writable(const fs::path& path, std::chrono::steady_clock::tim
   const auto size = fs::file_size(path, ec);
   auto room = check_room_for_file(path, kCredentialsSize + (ec ? 0 : size));
   if (!room) return fail(Error::wrap("the configuration cannot be written", room.error()));
-  auto lock = lock_file(behind_links(path), deadline);
+  auto lock = FileLock::take_beside(behind_links(path), deadline);
   if (!lock) return fail(Error::wrap("the configuration cannot be locked", lock.error()));
   return {};
 }
@@ -38,7 +32,7 @@ Result<void> save(const fs::path& named, const std::vector<Change>& changes,
   const fs::path path = behind_links(named);
   const std::string name = printable(path.string());
   if (auto made = make_folders(path.parent_path()); !made) return made;
-  auto lock = lock_file(path, deadline);
+  auto lock = FileLock::take_beside(path, deadline);
   if (!lock) return fail(lock.error());
   auto text = read_small_file(path);
   if (!text && text.error().kind() != ErrorKind::kNotFound) return fail(text.error());

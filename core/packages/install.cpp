@@ -24,13 +24,21 @@ struct Choice {
   std::string version, pinned;
 };
 
+// Empty: it is not among them.
+std::string version_of(const std::vector<provider::Found>& installed, const std::string& name) {
+  for (const provider::Found& found : installed) {
+    if (found.manifest.name == name) return found.manifest.version;
+  }
+  return {};
+}
+
 Result<Choice> choose(Runtime& runtime, PackageSource& source, const ProviderSpec& wanted) {
   const Lockfile* lock = runtime.lock();
   if (!lock) {
     if (!wanted.version.empty()) return Choice{wanted.version, ""};
     auto version = source.newest(wanted.name);
     if (!version) return fail(version.error());
-    const std::string here = version_here(runtime, wanted.name);
+    const std::string here = version_here(runtime, installed_providers(runtime), wanted.name);
     if (is_older(*version, here))
       return fail(only_an_older_one(source, wanted.name, *version, here + ", which is here", "install"));
     return Choice{std::move(*version), ""};
@@ -91,10 +99,7 @@ Result<InstalledFrom> install_from_registry(Runtime& runtime, PackageSource& sou
   auto fetched = source.fetch(what, choice->pinned);
   if (!fetched) return fail(fetched.error());
   // What the lock file refuses from now on has a version all the same.
-  std::string before;
-  for (const provider::Found& found : installed_providers(runtime)) {
-    if (found.manifest.name == what.name) before = found.manifest.version;
-  }
+  const std::string before = version_of(installed_providers(runtime), what.name);
   auto installed =
       provider::install_package(fetched->package(), {what.name, what.version, fetched->sha256}, options);
   if (!installed) return fail(installed.error());
@@ -107,11 +112,9 @@ bool is_older(const std::string& version, const std::string& than) {
   return order && *order < 0;
 }
 
-std::string version_here(Runtime& runtime, const std::string& name) {
-  std::string out;
-  for (const provider::Found& found : installed_providers(runtime)) {
-    if (found.manifest.name == name) out = found.manifest.version;
-  }
+std::string version_here(Runtime& runtime, const std::vector<provider::Found>& installed,
+                         const std::string& name) {
+  const std::string out = version_of(installed, name);
   const provider::Found* used = runtime.providers().by_name(name);
   return used && (out.empty() || is_older(out, used->manifest.version)) ? used->manifest.version : out;
 }

@@ -41,7 +41,8 @@ std::vector<provider::Found> installed_providers(const runtime::Runtime& runtime
 // the user's word nothing gets older by that.
 bool is_older(const std::string& version, const std::string& than);  // false when either is none
 // The one installed, or the one used in its place when that is newer. Empty: there is none.
-std::string version_here(runtime::Runtime& runtime, const std::string& name);
+std::string version_here(runtime::Runtime& runtime, const std::vector<provider::Found>& installed,
+                         const std::string& name);
 // kRejected. `newer` says which version there is, and where; `command` is the one to name the older in.
 Error only_an_older_one(const PackageSource& source, const std::string& name, const std::string& version,
                         const std::string& newer, const std::string& command);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "base/file.hpp"
 #include "base/interrupt.hpp"
@@ -74,10 +76,6 @@ void remove_leftovers(const fs::path& folder, int depth = 2) {  // FOLDER/NAME/V
   }
 }
 
-std::string file_of(const std::string& name, const LockedProvider& locked, const PlatformName& platform) {
-  return provider::package_file_name({name, locked.version, platform.os, platform.arch});
-}
-
 // Whether the checksums say of all that is wanted what is wanted.
 bool agree(const std::string& wanted, const std::string& text) {
   const auto ours = upstream::read_checksums(wanted, "");
@@ -108,20 +106,20 @@ class Mirror {
     if (!dry_run_) {
       if (auto made = make_public_folders(folder_ / below); !made) return made;
     }
+    std::vector<std::pair<PackageName, std::string>> wanted;  // with their hashes
     std::string ours;
     for (const auto& [platform, files] : locked.platforms) {
       const auto parsed = parse_platform(platform);
       if (!parsed) return fail(parsed.error());
-      ours += files.package + "  " + file_of(name, locked, *parsed) + "\n";
+      wanted.emplace_back(PackageName{name, locked.version, parsed->os, parsed->arch}, files.package);
+      ours += files.package + "  " + provider::package_file_name(wanted.back().first) + "\n";
     }
     // They come with the packages and are written last: without them nothing is kept.
     const auto sums = read_small_file(folder_ / below / "SHA256SUMS");
     const bool listed = sums && agree(ours, *sums);
     FromRegistry came;
-    for (const auto& [platform, files] : locked.platforms) {
-      const auto parsed = parse_platform(platform);
-      const PackageName what{name, locked.version, parsed->os, parsed->arch};
-      auto done = package(what, below / file_of(name, locked, *parsed), files.package, listed, came);
+    for (const auto& [what, sha256] : wanted) {
+      auto done = package(what, below / provider::package_file_name(what), sha256, listed, came);
       if (!done) return done;
     }
     return dry_run_ || (listed && came.sums.empty()) ? Result<void>() : checksums(below, ours, came);

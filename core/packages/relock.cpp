@@ -51,11 +51,11 @@ Result<void> same_as_before(const Lockfile& lock, const PackageName& what, const
 }
 
 Result<std::vector<ProviderSpec>> wanted_or_installed(const Runtime& runtime,
+                                                      const std::vector<provider::Found>& installed,
                                                       const std::vector<ProviderSpec>& names) {
   if (!names.empty()) return names;
   std::vector<ProviderSpec> out;
-  for (const provider::Found& found : installed_providers(runtime))
-    out.push_back({found.manifest.name, found.manifest.version});
+  for (const provider::Found& found : installed) out.push_back({found.manifest.name, found.manifest.version});
   // Those that are pinned and not installed here stay, and get the platforms that are wanted.
   if (const Lockfile* lock = runtime.lock()) {
     for (const auto& [name, locked] : lock->providers) {
@@ -72,8 +72,9 @@ Result<std::vector<ProviderSpec>> wanted_or_installed(const Runtime& runtime,
 
 // Nothing is pinned to an older version than it was, or than what is here, unless the user names that
 // version.
-Result<void> not_back(Runtime& runtime, const PackageSource& source, const Lockfile& before,
-                      const std::string& name, const std::string& version, bool newest) {
+Result<void> not_back(Runtime& runtime, const std::vector<provider::Found>& installed,
+                      const PackageSource& source, const Lockfile& before, const std::string& name,
+                      const std::string& version, bool newest) {
   const LockedProvider* locked = before.find(name);
   const std::string file = printable(before.path.string());
   if (locked && is_older(version, locked->version)) {
@@ -87,7 +88,7 @@ Result<void> not_back(Runtime& runtime, const PackageSource& source, const Lockf
                     .hint("bring what it pins: cnspec providers install " + name +
                           "; or pin the older one: cnspec providers lock " + name + "@" + version));
   }
-  const std::string here = newest ? version_here(runtime, name) : "";
+  const std::string here = newest ? version_here(runtime, installed, name) : "";
   if (!is_older(version, here)) return {};
   return fail(only_an_older_one(source, name, version, here + ", which is here", "lock"));
 }
@@ -139,9 +140,9 @@ std::vector<std::string> warnings_of(const std::vector<provider::Found>& install
 
 Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector<ProviderSpec>& names,
                       const std::vector<PlatformName>& platforms, const provider::PackageTools& tools) {
-  auto wanted = wanted_or_installed(runtime, names);
-  if (!wanted) return fail(wanted.error());
   const auto installed = installed_providers(runtime);
+  auto wanted = wanted_or_installed(runtime, installed, names);
+  if (!wanted) return fail(wanted.error());
   Relock out;
   if (runtime.lock()) {
     out.lock = *runtime.lock();
@@ -153,7 +154,7 @@ Result<Relock> relock(Runtime& runtime, PackageSource& source, const std::vector
     auto version = one.version.empty() ? source.newest(one.name) : one.version;
     if (!version) return fail(version.error());
     if (names.empty() || one.version.empty()) {
-      auto good = not_back(runtime, source, before, one.name, *version, one.version.empty());
+      auto good = not_back(runtime, installed, source, before, one.name, *version, one.version.empty());
       if (!good) return fail(good.error());
     }
     LockedProvider& locked = out.lock.providers[one.name];
@@ -171,8 +172,7 @@ Result<void> write_lockfile(const Relock& relock, std::chrono::steady_clock::tim
   const auto path = behind_links(relock.lock.path);
   const std::string shown = printable(path.string());
   if (auto made = make_folders(path.parent_path()); !made) return made;
-  auto held = FileLock::take(path.string() + ".lock", shown + " is being changed by", deadline,
-                             FileLock::Need::kWherePossible);
+  auto held = FileLock::take_beside(path, deadline);
   if (!held) return fail(held.error());
   const auto now = provider::read_lockfile(path);
   if (!now) return fail(now.error());
