@@ -272,8 +272,8 @@ void set_signals(int how, std::initializer_list<int> which) {
   ::close(kCancelledFd);
   if (!cancelled) ::_exit(kNoServiceStatus);
   ::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
-  // No exit handlers: those of a library that was closed have nothing left to say.
-  // Never destroyed: threads that the provider forgot may still log.
+  // No exit handlers: those of a library that was closed have nothing left to say. And never destroyed:
+  // threads that the provider forgot may still log.
   ::_exit((new Server(kChannelFd, kLibraryFd, to_keeper, *cancelled))->run());
 }
 

@@ -129,10 +129,7 @@ void add_rules(Filter& filter, const Choice& choice, std::uint64_t self) {
     for (const Refused& call : kProcesses) filter.refuse(call);
     filter.refuse(SCMP_SYS(clone), bits(0, CLONE_THREAD, 0));
   }
-  for (const std::uint64_t flag : {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER,
-                                   CLONE_NEWPID, CLONE_NEWNET}) {
-    filter.refuse(SCMP_SYS(clone), bits(0, flag, flag));
-  }
+  for (const std::uint64_t flag : kNewNamespaces) filter.refuse(SCMP_SYS(clone), bits(0, flag, flag));
 
   // Pairs of connected sockets within the process go nowhere; datagrams could be sent elsewhere.
   filter.refuse(SCMP_SYS(socketpair), scmp_arg_cmp{0, SCMP_CMP_NE, AF_UNIX, 0});

@@ -11,7 +11,8 @@
 
 namespace cnspec::provider {
 
-// The child ends with one of these as its exit status. Out of the way of sysexits.h and of 128 + a signal.
+// Why the keeper ended a provider, as the exit status that it gives for it. Out of the way of sysexits.h and
+// of 128 + a signal.
 enum class Violation { kNetwork = 224, kExec = 225, kProcess = 226, kMemory = 227 };
 
 // System calls have had the same numbers on every architecture since they were added.

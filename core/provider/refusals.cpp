@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -115,9 +114,6 @@ bool is_below_us(pid_t pid) {
   return std::any_of(all.begin(), all.end(), [&](const Process& one) { return one.pid == pid; });
 }
 
-constexpr std::uint64_t kNewNamespaces =
-    CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
-
 // Signals to whom they may go: itself, and the programs that it started. A group is not looked into.
 bool is_for_its_own(pid_t task, const seccomp_data& call, bool may_exec) {
   const auto to = static_cast<pid_t>(call.args[0]);
@@ -148,12 +144,38 @@ std::string doing(Access access) {
   return "running ";
 }
 
+// What it is of a process: "mem" of /proc/1/mem, nothing of /proc/1 itself. None: it belongs to no process.
+std::optional<std::string_view> of_a_process(std::string_view path) {
+  constexpr std::string_view kProc = "/proc/";
+  if (!path.starts_with(kProc)) return std::nullopt;
+  const std::string_view inside = path.substr(kProc.size());
+  const auto slash = std::min(inside.find('/'), inside.size());
+  if (slash == 0 || inside.substr(0, slash).find_first_not_of("0123456789") != inside.npos)
+    return std::nullopt;
+  return inside.substr(std::min(slash + 1, inside.size()));
+}
+
 const char* why_not(Access access, std::string_view path) {
   if (access == Access::kWrite) return "it writes in its own temporary folder only";
   if (access == Access::kRun) return "the capability exec does not name it";
-  const bool is_process = path.starts_with("/proc/") && path.size() > 6 && path[6] >= '1' && path[6] <= '9';
-  return is_process ? kOtherProcesses : "the capability files does not name it";
+  return of_a_process(path) ? kOtherProcesses : "the capability files does not name it";
 }
+
+// A part, and room for a descriptor beside it.
+struct Message {
+  Message(char* words, std::size_t size) : part{words, size} {
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+  }
+  Message(const Message&) = delete;
+  Message& operator=(const Message&) = delete;
+
+  msghdr message{};
+  iovec part;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+};
 
 // Where it starts from when it is relative.
 std::string whole_name(pid_t task, const FileCall& how, const seccomp_data& call, std::string name) {
@@ -166,13 +188,8 @@ std::string whole_name(pid_t task, const FileCall& how, const seccomp_data& call
 }  // namespace
 
 Result<void> send_descriptor(int socket, int fd, std::string_view words) {
-  iovec part{const_cast<char*>(words.data()), words.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fd)> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
+  Message both(const_cast<char*>(words.data()), words.size());
+  msghdr& message = both.message;
   cmsghdr* header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
@@ -186,14 +203,9 @@ Fd receive_descriptor(int socket, std::string& words) {
   const ssize_t size = ::recv(socket, nullptr, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
   if (size < 0) return Fd();
   words.resize(static_cast<std::size_t>(size));
-  iovec part{words.data(), words.size()};
+  Message both(words.data(), words.size());
+  msghdr& message = both.message;
   int fd = -1;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fd)> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
   if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0) return Fd();
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header && header->cmsg_type == SCM_RIGHTS) std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
@@ -240,7 +252,9 @@ Refusals::Answer Refusals::judge(pid_t task, const seccomp_data& call) const {
   if (of_files) return judge_files(task, call);
   if (is_for_its_own(task, call, may_exec)) return {};
   const std::string name = one->name;
-  if (call.nr == SCMP_SYS(clone) && (call.args[0] & kNewNamespaces) != 0)
+  const auto is_given = [&](std::uint64_t flag) { return (call.args[0] & flag) != 0; };
+  if (call.nr == SCMP_SYS(clone) &&
+      std::any_of(std::begin(kNewNamespaces), std::end(kNewNamespaces), is_given))
     return {EPERM, kSandboxLine + name + ": " + why(Kind::kAdmin)};
   const bool by_accident = is_for_names(call);
   if (!one->stops || by_accident)
@@ -382,11 +396,9 @@ bool Refusals::is_its_own(pid_t task, const std::string& name, const std::string
 
 // Of other processes what only their debugger may see, whatever is declared: Landlock sees to that.
 bool Refusals::is_others(const std::string& path) const {
-  if (!path.starts_with("/proc/")) return false;
-  const std::string_view inside = std::string_view(path).substr(6);
-  const auto slash = inside.find('/');
-  if (slash == inside.npos || inside.find_first_not_of("0123456789") != slash) return false;
-  std::string_view entry = inside.substr(slash + 1);
+  const auto inside = of_a_process(path);
+  if (!inside) return false;
+  std::string_view entry = *inside;
   if (entry.starts_with("task/")) {
     entry.remove_prefix(5);
     entry.remove_prefix(std::min(entry.find('/') + 1, entry.size()));

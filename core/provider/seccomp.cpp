@@ -1,6 +1,5 @@
 // seccomp: system calls. The filters were made when this program was built (compile_seccomp.cpp): computing
 // one takes longer than all else that confines a provider.
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -8,7 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 

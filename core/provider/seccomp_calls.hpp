@@ -8,6 +8,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sched.h>
 #include <seccomp.h>
 
 #include <cstdint>
@@ -180,6 +181,10 @@ inline constexpr FileCall kFileCalls[] = {
     {SCMP_SYS(execve), kNoFolder, 0, Access::kRun, Existing::kMust},
     {SCMP_SYS(execveat), 0, 1, Access::kRun, Existing::kMust},
 };
+
+// Flags of clone.
+inline constexpr std::uint64_t kNewNamespaces[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
+                                                   CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
 
 // Missing calls, which runtimes do without. The arguments of clone3 and openat2 lie where a filter cannot see
 // them, those of clone and openat do not; what io_uring does no filter sees; and files of memory no limit
