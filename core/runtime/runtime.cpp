@@ -18,6 +18,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "base/version.hpp"
+#include "config/show.hpp"
 #include "provider/lockfile.hpp"
 #include "runtime/network.hpp"
 

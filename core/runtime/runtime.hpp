@@ -15,12 +15,15 @@
 #include "auth/exchange.hpp"
 #include "base/error.hpp"
 #include "config/config.hpp"
-#include "config/show.hpp"
 #include "provider/discovery.hpp"
 #include "provider/open.hpp"
 #include "provider/provider.hpp"
 #include "transport/transport.hpp"
 #include "upstream/upstream.hpp"
+
+namespace cnspec::config {
+struct Proxies;
+}  // namespace cnspec::config
 
 namespace cnspec::runtime {
 
